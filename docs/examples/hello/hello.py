@@ -1,0 +1,67 @@
+"""Two workers and a mule: who runs what, and how one raises a signal in another.
+
+Run it with `python hello.py`, or with the command: `trisig run hello.py --workers 2 --mules 1`.
+Stop it with Ctrl-C.
+"""
+
+import argparse
+
+import trio
+
+import trisig
+
+HELLO = 17
+THANKS = 18
+
+signals = trisig.Signals()
+
+
+def say(text: str) -> None:
+    """Print a line with the name of the process that prints it."""
+    print(f"{trisig.current_process().name:8} {text}", flush=True)
+
+
+@signals.service("mule1")
+async def greet() -> None:
+    """Raise a signal every second, for as long as the first mule lives."""
+    while True:
+        say(f"raises signal {HELLO}")
+        await signals.send(HELLO)
+        await trio.sleep(1)
+
+
+@signals.handler(HELLO, target="workers")
+async def hello(signum: int) -> None:
+    """Run in every worker, and thank the mule."""
+    say(f"got signal {signum}, raises signal {THANKS}")
+    await signals.send(THANKS)
+
+
+@signals.handler(THANKS, target="mule")
+def thanks(signum: int) -> None:
+    """Run in the first mule that is free."""
+    say(f"got signal {signum}")
+
+
+@signals.timer(2, target="worker")
+def tick(signum: int) -> None:
+    """Run in the first worker that is free, every two seconds."""
+    say(f"two seconds elapsed, says timer signal {signum}")
+
+
+async def main(seconds: float) -> None:
+    """Serve for some seconds and print what became of every signal."""
+    async with trisig.open_master(signals, workers=2, mules=1) as master:
+        say("the workers and the mule are up")
+        with trio.move_on_after(seconds):
+            await trio.sleep_forever()
+        say(f"{master.statistics()}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long to run (until Ctrl-C)")
+    try:
+        trio.run(main, parser.parse_args().seconds)
+    except KeyboardInterrupt:
+        say("stopped")

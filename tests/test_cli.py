@@ -1,0 +1,261 @@
+"""The command line as an operator meets it: real processes, their output and their exit status."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+# -P keeps Python from putting the current directory first itself, as it does not for the installed script either.
+TRISIG = (sys.executable, "-P", "-m", "trisig")
+SECONDS = 30
+
+APPLICATION = """
+import trisig
+
+signals = trisig.Signals()
+other = trisig.Signals()
+number = 3
+
+@signals.service("workers")
+async def ready():
+    print(trisig.current_process().name, __name__, "serves", flush=True)
+"""
+
+
+def trisig(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a directory to its end."""
+    return subprocess.run(
+        [*TRISIG, *arguments], cwd=directory, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command in a directory, to be told to stop."""
+    return subprocess.Popen(
+        [*TRISIG, "run", *arguments], cwd=directory, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    """The command ended with this status and one line that has all the words."""
+    assert (result.returncode, result.stdout) == (status, ""), result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with an application in app.py."""
+    (tmp_path / "app.py").write_text(APPLICATION)
+    return tmp_path
+
+
+def test_version_is_the_installed_one(tmp_path: Path) -> None:
+    """`--version` prints the version and is a clean end."""
+    result = trisig(tmp_path, "--version")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("trisig, version 0.")
+
+
+@pytest.mark.parametrize(
+    ("application", "words"),
+    [
+        ("nowhere:signals", ["cannot import 'nowhere'", "write a module"]),
+        ("app.deeper:signals", ["cannot import 'app.deeper'", "write a module"]),
+        ("nowhere.py:signals", ["no file 'nowhere.py'", "write the path"]),
+        ("app:missing", ["has no 'missing'", "write app:signals"]),
+        ("app.py:missing", ["has no 'missing'", "write app.py:signals"]),
+        ("app:number", ["is a int, no Signals", "write app:signals"]),
+        ("string:signals", ["has no 'signals'", "signals = trisig.Signals()"]),
+        ("app:", ["write MODULE:NAME or FILE.py:NAME"]),
+        (":signals", ["write MODULE:NAME or FILE.py:NAME"]),
+        ("./app", ["is no module name", "package.app:signals"]),
+    ],
+)
+def test_an_application_that_is_not_there(directory: Path, application: str, words: Sequence[str]) -> None:
+    """An application that cannot be found is one line with the cause and the remedy, and status 2."""
+    assert_one_line(trisig(directory, "run", application), 2, *words)
+
+
+def test_a_file_that_python_would_not_import(directory: Path) -> None:
+    """A file named like a module of Python itself is refused, as importing it would give the other one."""
+    (directory / "string.py").write_text(APPLICATION)
+    assert_one_line(trisig(directory, "run", "string.py"), 2, "hidden by", "another name")
+
+
+def test_a_file_whose_name_is_no_identifier(directory: Path) -> None:
+    """A file that no import statement could name is refused with what a name may have."""
+    (directory / "my-app.py").write_text(APPLICATION)
+    assert_one_line(trisig(directory, "run", "my-app.py"), 2, "my-app.py", "underscores")
+
+
+def test_the_applications_own_error(directory: Path) -> None:
+    """An exception in the application shows its traceback from its first line on, and nothing of what led there."""
+    (directory / "broken.py").write_text("def fail():\n    raise KeyError('mine')\n\nfail()\n")
+    result = trisig(directory, "run", "broken:signals")
+    assert (result.returncode, result.stdout) == (1, "")
+    lines = result.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert [line.split(", ")[1:] for line in lines if line.startswith("  File")] == [
+        ["line 4", "in <module>"],
+        ["line 2", "in fail"],
+    ]
+    assert lines[-1] == "KeyError: 'mine'"
+
+
+def test_an_error_that_the_library_raises_for_the_application(directory: Path) -> None:
+    """A mistake that trisig finds in a declaration shows the application's line and the message only."""
+    (directory / "broken.py").write_text("import trisig\n\nsignals = trisig.Signals()\nsignals.handler(256)(print)\n")
+    result = trisig(directory, "run", "broken.py")
+    assert result.returncode == 1
+    files = [line for line in result.stderr.splitlines() if line.startswith("  File")]
+    assert len(files) == 1, result.stderr
+    assert "broken.py" in files[0]
+    assert result.stderr.splitlines()[-1].startswith("ValueError: ")
+
+
+def test_a_module_that_the_application_misses(directory: Path) -> None:
+    """An import that fails inside the application is the application's error, not a wrong command line."""
+    (directory / "broken.py").write_text("import nowhere\n")
+    result = trisig(directory, "run", "broken:signals")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'nowhere'"
+    assert result.stderr.count("  File") == 1
+
+
+def test_a_chained_error_is_stripped_too(directory: Path) -> None:
+    """The exception that another one came from is shown without the command's frames as well."""
+    (directory / "broken.py").write_text(
+        "import importlib\ntry:\n    importlib.import_module('nowhere')\n"
+        "except ImportError:\n    raise OSError('mine')\n"
+    )
+    result = trisig(directory, "run", "broken:signals")
+    assert result.returncode == 1
+    assert "During handling of the above exception" in result.stderr
+    assert {line.split('"')[1] for line in result.stderr.splitlines() if line.startswith("  File")} == {
+        str(directory / "broken.py")
+    }
+
+
+def test_a_syntax_error(directory: Path) -> None:
+    """A syntax error shows the line that has it."""
+    (directory / "broken.py").write_text("signals = (\n")
+    result = trisig(directory, "run", "broken:signals")
+    assert result.returncode == 1
+    assert str(directory / "broken.py") in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("SyntaxError: ")
+    assert "importlib" not in result.stderr
+
+
+@pytest.mark.parametrize("farm", ["busy", "busy:", ":1", "busy:one", "busy:1,,2"])
+def test_a_farm_that_cannot_be_read(directory: Path, farm: str) -> None:
+    """A malformed farm is a usage error that says how to write one."""
+    result = trisig(directory, "run", "app", "--mules", "2", "--farm", farm)
+    assert result.returncode == 2
+    assert "like busy:1,2" in result.stderr
+
+
+def test_a_farm_named_twice(directory: Path) -> None:
+    """Two farms of one name are a usage error, not one of them silently."""
+    result = trisig(directory, "run", "app", "--mules", "2", "--farm", "busy:1", "--farm", "busy:2")
+    assert result.returncode == 2
+    assert "named twice" in result.stderr
+
+
+def test_a_farm_of_mules_that_are_not_there(directory: Path) -> None:
+    """A farm that names a mule that the topology lacks is one line and status 2."""
+    assert_one_line(trisig(directory, "run", "app", "--farm", "busy:7", "--log-level", "error"), 2, "busy", "7")
+
+
+def test_a_target_that_is_not_there(directory: Path) -> None:
+    """A handler whose target the topology lacks is one line and status 2."""
+    (directory / "app.py").write_text(
+        "import trisig\nsignals = trisig.Signals()\nsignals.handler(1, target='worker9')(print)\n"
+    )
+    assert_one_line(trisig(directory, "run", "app", "--log-level", "error"), 2, "worker9")
+
+
+def test_a_child_that_cannot_start(directory: Path) -> None:
+    """A child that fails before it is ready ends the command with the child's own traceback and status 1."""
+    (directory / "app.py").write_text(
+        "import trisig\nsignals = trisig.Signals()\n"
+        "@signals.on_start('worker1')\ndef fail():\n    raise KeyError('in the child')\n"
+    )
+    result = trisig(directory, "run", "app")
+    assert result.returncode == 1
+    assert "KeyError: 'in the child'" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("trisig: worker1 ")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("application", ["app", "app:signals", "app.py", "./app.py:signals"])
+def test_an_application_serves_until_it_is_told_to_stop(directory: Path, application: str, stop: int) -> None:
+    """An application serves under its module's real name, and a stop is a clean end."""
+    with start(directory, application) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "worker1 app serves\n"
+        process.send_signal(stop)
+        process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+
+
+def test_a_file_imports_its_neighbours(directory: Path) -> None:
+    """A file can import the files beside it, from wherever the command is run."""
+    (directory / "main.py").write_text("from app import signals as signals\n")
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    with start(elsewhere, "../main.py") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "worker1 app serves\n"
+        process.terminate()
+        process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+
+
+def test_every_option_reaches_the_topology(directory: Path) -> None:
+    """Workers, mules, farms and spoolers are as many as the command line says."""
+    (directory / "app.py").write_text(
+        "import trisig\nsignals = trisig.Signals()\n"
+        "@signals.on_start()\ndef show():\n"
+        "    me = trisig.current_process()\n    print(me.name, *me.farms, flush=True)\n"
+    )
+    topology = "--workers 2 --mules 3 --farm busy:1,2 --farm slow:2,3 --spoolers 1 --cores 2 --handler-timeout 9"
+    with start(directory, "app", *topology.split()) as process:
+        assert process.stdout is not None
+        seen = {process.stdout.readline().strip() for _ in range(6)}
+        process.terminate()
+        process.communicate(timeout=SECONDS)
+    assert seen == {"worker1", "worker2", "mule1 busy", "mule2 busy slow", "mule3 slow", "spooler1"}
+    assert process.returncode == 0
+
+
+def test_a_log_line_has_the_time_the_level_and_the_process(directory: Path) -> None:
+    """What the application logs is one line on standard error that says when, how bad and which process."""
+    (directory / "app.py").write_text(
+        "import logging, trisig\nsignals = trisig.Signals()\n"
+        "@signals.on_start('worker1')\ndef show():\n    logging.getLogger('app').warning('mind the %s', 'gap')\n"
+        "@signals.service('worker1')\nasync def ready():\n    print('ready', flush=True)\n"
+    )
+    with start(directory, "app", "--log-level", "warning") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        _, log = process.communicate(timeout=SECONDS)
+    (line,) = [line for line in log.splitlines() if "mind the gap" in line]
+    time, rest = line.split(" ", 1)
+    assert rest == "WARNING worker1 mind the gap"
+    assert [len(part) for part in time.split(":")] == [2, 2, 2]
+
+
+def test_the_module_is_imported_once(directory: Path) -> None:
+    """Children are forked from the process that imported the module; none of them imports it again."""
+    (directory / "app.py").write_text(f"print('imported', flush=True)\n{APPLICATION}")
+    with start(directory, "app", "--workers", "3") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.terminate()
+        rest, _ = process.communicate(timeout=SECONDS)
+    assert [*lines, *rest.splitlines()].count("imported\n") == 1

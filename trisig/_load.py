@@ -1,0 +1,120 @@
+"""Finds the `Signals` of an application, given as `MODULE:NAME` or `FILE.py:NAME`.
+
+The module is imported once and under its real name, as every child is forked from the process that did it. Two things
+can go wrong and read differently: the command line named something that is not there (`LoadError`, one line), or the
+application's own code raised (`ApplicationError`, its traceback without the frames that led to it).
+"""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from ._signals import Signals
+
+DEFAULT_NAME = "signals"
+_PACKAGE = str(Path(__file__).parent)
+_IMPORTLIB = str(Path(importlib.__file__).parent)
+
+
+class LoadError(ValueError):
+    """What the command line names is not there; the message says what to write instead."""
+
+
+class ApplicationError(Exception):
+    """The application's module raised while it was imported; the message is its traceback."""
+
+
+def load_signals(application: str) -> Signals:
+    """Import an application and return its `Signals`.
+
+    Args:
+        application: `MODULE:NAME` or `FILE.py:NAME`; without a name it is `signals`. A module is looked for in the
+            current directory first, and what a file imports in the file's own.
+
+    Raises:
+        LoadError: the module, the file or the name is not there, or is not a `Signals`.
+        ApplicationError: the module itself raised.
+    """
+    place, name = _split(application)
+    if place.endswith(".py"):
+        module = _import_file(Path(place))
+    else:
+        _put_first(Path.cwd())
+        module = _import_module(place)
+    return _pick(module, place, name)
+
+
+def _split(application: str) -> tuple[str, str]:
+    place, colon, name = application.rpartition(":")
+    if not colon:
+        place, name = application, DEFAULT_NAME
+    if not place or not name.isidentifier():
+        raise LoadError(f"{application!r} names no application: write MODULE:NAME or FILE.py:NAME, like app:signals")
+    return place, name
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise LoadError(f"there is no file {str(path)!r}: write the path of a Python file, like ./app.py:signals")
+    if not path.stem.isidentifier():
+        raise LoadError(f"{path.name!r} is no name that Python can import: use letters, digits and underscores")
+    _put_first(path.resolve().parent)
+    module = _import_module(path.stem)
+    if module.__file__ is None or not path.samefile(module.__file__):
+        raise LoadError(f"{path.name!r} is hidden by Python's own module {path.stem!r}: give the file another name")
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise LoadError(f"{name!r} is no module name: write it as in an import statement, like package.app:signals")
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001  whatever the application raises is what the user has to see
+        if isinstance(error, ModuleNotFoundError) and not _own_frames(error):
+            raise LoadError(
+                f"cannot import {name!r} ({error}): write a module that Python finds from here, or a file, like app.py"
+            ) from None
+        raise ApplicationError(_own_traceback(error)) from None
+
+
+def _put_first(directory: Path) -> None:
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+
+def _pick(module: ModuleType, place: str, name: str) -> Signals:
+    found = vars(module).get(name)
+    if isinstance(found, Signals):
+        return found
+    problem = f"has no {name!r}" if found is None else f"has a {name!r} that is a {type(found).__name__}, no Signals"
+    others = [other for other, value in vars(module).items() if isinstance(value, Signals)]
+    advice = f"write {place}:{others[0]}" if others else f"write there: {name} = trisig.Signals()"
+    raise LoadError(f"{place!r} {problem}: {advice}")
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_PACKAGE, _IMPORTLIB, "<frozen importlib"))
+
+
+def _own_frames(error: BaseException) -> list[str]:
+    files = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    return [filename for filename in files if not _is_ours(filename)]
+
+
+def _own_traceback(error: BaseException) -> str:
+    report = traceback.TracebackException.from_exception(error)
+    _strip(report)
+    return "".join(report.format())
+
+
+def _strip(report: traceback.TracebackException) -> None:
+    """Remove the frames of trisig and importlib from a report and from all that it chains."""
+    report.stack[:] = [frame for frame in report.stack if not _is_ours(frame.filename)]
+    related = [report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())]
+    for other in related:
+        if other is not None:
+            _strip(other)
