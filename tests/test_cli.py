@@ -258,4 +258,5 @@ def test_the_module_is_imported_once(directory: Path) -> None:
         lines = [process.stdout.readline() for _ in range(4)]
         process.terminate()
         rest, _ = process.communicate(timeout=SECONDS)
-    assert [*lines, *rest.splitlines()].count("imported\n") == 1
+    assert sorted(lines) == ["imported\n", *(f"worker{number} app serves\n" for number in (1, 2, 3))]
+    assert rest == ""

@@ -41,9 +41,9 @@ async def main() -> None:
         print(names, accepted)
 
 
-async def mistakes(task_status: trio.TaskStatus[int]) -> None:
+async def mistakes(status: trio.TaskStatus[int]) -> None:
     """What a checker must find."""
-    task_status.started("8000")  # type: ignore[arg-type]
+    status.started("8000")  # type: ignore[arg-type]
     await trio.sleep("1")  # type: ignore[arg-type]
     await hello("17")  # type: ignore[arg-type]
 
