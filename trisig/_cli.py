@@ -22,32 +22,25 @@ USAGE = 2
 _logger = logging.getLogger("trisig")
 
 
-class Farm(click.ParamType):
-    """A farm of mules on the command line: `NAME:1,2`."""
-
-    name = "NAME:1,2"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, tuple[int, ...]]:
-        """Split the name from the numbers of its mules."""
-        name, _, numbers = str(value).partition(":")
-        try:
-            mules = tuple(int(number) for number in numbers.split(","))
-        except ValueError:
-            mules = ()
-        if not name or not mules:
-            self.fail(f"{value!r} is no farm: write its name and its mules' numbers, like busy:1,2", param, ctx)
-        return name, mules
-
-
-def _one_of_each_name(
-    _ctx: click.Context, _param: click.Parameter, farms: tuple[tuple[str, tuple[int, ...]], ...]
+def _read_farms(
+    _ctx: click.Context, _param: click.Parameter, farms: tuple[str, ...]
 ) -> dict[str, tuple[int, ...]] | None:
-    by_name = dict(farms)
+    """Turn each NAME:1,2 into a name and the numbers of its mules."""
+    by_name = dict(_read_farm(farm) for farm in farms)
     if len(by_name) < len(farms):
         raise click.BadParameter("a farm is named twice: write all of its mules in one, like busy:1,2")
     return by_name or None
+
+
+def _read_farm(farm: str) -> tuple[str, tuple[int, ...]]:
+    name, _, numbers = farm.partition(":")
+    try:
+        mules = tuple(int(number) for number in numbers.split(","))
+    except ValueError:
+        mules = ()
+    if not name or not mules:
+        raise click.BadParameter(f"{farm!r} is no farm: write its name and its mules' numbers, like busy:1,2")
+    return name, mules
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,7 +53,9 @@ def main() -> None:
 @click.argument("application")
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="How many workers.")
 @click.option("--mules", type=click.IntRange(min=0), default=0, show_default=True, help="How many mules.")
-@click.option("farms", "--farm", type=Farm(), multiple=True, callback=_one_of_each_name, help="Repeatable.")
+@click.option(
+    "farms", "--farm", metavar="NAME:1,2", multiple=True, callback=_read_farms, help="A farm of mules; repeatable."
+)
 @click.option("--spoolers", type=click.IntRange(min=0), default=0, show_default=True, help="How many spoolers.")
 @click.option("--cores", type=click.IntRange(min=1), default=1, show_default=True, help="Handlers at once per process.")
 @click.option("--handler-timeout", type=float, metavar="SECONDS", help="Kill a process whose handler takes longer.")
