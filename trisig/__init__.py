@@ -1,0 +1,25 @@
+"""The uWSGI signal framework on trio."""
+
+from ._errors import ChildFailedError, NoMasterError, SignalTableError, TargetError
+from ._master import Master, open_master
+from ._process import ProcessInfo, current_process
+from ._signals import Signals
+from ._sources.base import EventSource
+from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics, SourceStatistics
+
+__all__ = [
+    "ChildFailedError",
+    "EventSource",
+    "Master",
+    "MasterStatistics",
+    "NoMasterError",
+    "ProcessInfo",
+    "ProcessStatistics",
+    "SignalStatistics",
+    "SignalTableError",
+    "Signals",
+    "SourceStatistics",
+    "TargetError",
+    "current_process",
+    "open_master",
+]

@@ -1,0 +1,93 @@
+"""The child's side of its questions to the master: a request, then its answer, on a socket of their own.
+
+Synchronous on purpose: the master answers at once, in some 60 microseconds, and never waits for a child, so
+`register` can be a plain function and a cancelled `wait` can still say so. From any thread, one at a time.
+Some messages need no answer and are only posted.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any, TypeAlias
+
+import trio
+
+from . import _errors
+
+Message: TypeAlias = dict[str, Any]
+
+MESSAGE_BYTES = 131_072
+
+_RAISED: dict[str, type[Exception]] = {
+    error.__name__: error
+    for error in (
+        ValueError,
+        TypeError,
+        KeyError,
+        OSError,
+        FileNotFoundError,
+        RuntimeError,
+        trio.ClosedResourceError,
+        trio.BusyResourceError,
+        _errors.TargetError,
+        _errors.SignalTableError,
+    )
+}
+
+
+def answer_of(error: Exception) -> Message:
+    """How an error travels."""
+    known = type(error).__name__ if type(error).__name__ in _RAISED else "RuntimeError"
+    return {"error": known, "text": str(error)}
+
+
+class Asking:
+    """A child's questions.
+
+    Args:
+        requests: a connected SOCK_SEQPACKET socket, blocking.
+    """
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._socket = requests
+        self._one_at_a_time = threading.Lock()
+
+    def ask(self, do: str, **arguments: object) -> Any:
+        """Ask the master for something and return its answer.
+
+        Raises:
+            NoMasterError: the master is gone.
+            Exception: what the master raised, as the same type.
+        """
+        with self._one_at_a_time:
+            self._send({"do": do, **arguments})
+            answer = json.loads(self._receive())
+        if "error" in answer:
+            raise _RAISED[answer["error"]](answer["text"])
+        return answer["answer"]
+
+    def post(self, do: str, **arguments: object) -> None:
+        """Tell the master something that needs no answer."""
+        with self._one_at_a_time:
+            self._send({"do": do, "post": True, **arguments})
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._socket.send(json.dumps(message).encode())
+        except OSError as error:
+            raise _gone() from error
+
+    def _receive(self) -> bytes:
+        try:
+            answer = self._socket.recv(MESSAGE_BYTES)
+        except OSError as error:
+            raise _gone() from error
+        if not answer:
+            raise _gone()
+        return answer
+
+
+def _gone() -> _errors.NoMasterError:
+    return _errors.NoMasterError("the master is gone")

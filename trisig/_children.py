@@ -1,0 +1,351 @@
+"""One process slot in the master: make the process, watch it, make the next one when it ends.
+
+Everything that a process says arrives on a descriptor with a task waiting for it, its death too (the pidfd).
+When it has died it is reaped first; then what it still said is read to the end; only then does the ledger
+decide what was lost on the way. The next process gets fresh descriptors.
+
+A process that fails quickly, without having handled anything, is replaced after a pause that doubles up to
+30 seconds. One that was ready and did something is replaced at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from ._asking import MESSAGE_BYTES, Message
+from ._errors import ChildFailedError
+from ._ledger import DeadLetter, Lane
+from ._process import Kind, ProcessInfo
+from ._shared import SlotMemory
+from ._wires import MasterEnds, open_wires
+
+log = logging.getLogger("trisig")
+
+_READ = 262_144
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds
+_STEADY = 1.0  # seconds after which a process has not failed quickly
+_TRIES_AT_OPEN, _TRIES = 5, 10  # failed starts in a row before giving up
+
+Spawn = Callable[[str, Sequence[int]], Awaitable[tuple[int, int]]]
+
+
+class Place(Protocol):
+    """The dispatcher's side of the slot."""
+
+    kind: Kind
+    number: int
+    name: str
+    memory: SlotMemory
+    lane: Lane | None
+    active: bool
+
+
+class Office(Protocol):
+    """What the rest of the master does for a child."""
+
+    def accept(self, signals: bytes) -> None: ...
+    def heard(self, place: Place) -> None: ...
+    def answer(self, asker: Keeper, message: Message) -> Message | None: ...
+    def attach(self, place: Place, pipe: int, back: int) -> None: ...
+    def detach(self, place: Place) -> list[DeadLetter]: ...
+    def ended(self, name: str) -> None: ...
+
+
+class Keeper:
+    """Keeps one slot filled.
+
+    Args:
+        place: the slot.
+        spawn: makes the process; returns its pid and pidfd.
+        grace: seconds that a process may take to leave when it is asked to.
+    """
+
+    def __init__(self, place: Place, farms: tuple[str, ...], spawn: Spawn, office: Office, grace: float) -> None:
+        self.name = place.name
+        self.state = "starting"
+        self.pid = 0
+        self.respawns = -1
+        self._place = place
+        self._farms = farms
+        self._spawn = spawn
+        self._office = office
+        self._grace = grace
+        self._ends: MasterEnds | None = None
+        self._pidfd = -1
+        self._outbox: deque[bytes] = deque()
+        self._blocked = trio.Event()
+        self._leave = trio.Event()
+        self._changed = trio.Event()
+        self._greeted = False
+        self._ever_ready = False
+        self._ready_at = 0.0
+        self._failed_with = ""
+        self._failures = 0
+        self._worked = False
+        self._final = False
+
+    @property
+    def info(self) -> ProcessInfo:
+        return ProcessInfo(self._place.kind, self._place.number, self.pid, self._farms)
+
+    # Its states
+
+    def _becomes(self, state: str) -> None:
+        self.state = state
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def reached(self, *states: str) -> None:
+        """Wait until the slot is in one of some states: ready, cheap, stopped."""
+        while self.state not in states:
+            await self._changed.wait()
+
+    def leave(self, *, final: bool = False) -> None:
+        """Ask the process to end: for good, or until it is woken."""
+        self._final = self._final or final
+        self._leave.set()
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def wake(self) -> None:
+        """The slot shall be filled again."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def fds(self) -> list[int]:
+        """The master's descriptors of the process."""
+        ends = self._ends
+        return [ends.lane, ends.taken_back, ends.raised, ends.bell, ends.requests.fileno(), ends.pushes.fileno()] if ends else []
+
+    def kill(self) -> None:
+        """End the process now."""
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    async def keep(self) -> None:
+        """Keep the slot filled until it is asked to leave for good.
+
+        Raises:
+            ChildFailedError: the process cannot start.
+        """
+        while not self._final:
+            if not self._place.active:
+                self._becomes("cheap")
+                await self._changed.wait()
+                continue
+            self._leave = trio.Event()
+            await self._pause()
+            if self._place.active and not self._final:
+                self._becomes("starting")
+                await self._live()
+        self._becomes("stopped")
+
+    async def _pause(self) -> None:
+        if self._failures < 2:
+            return
+        pause = min(_FIRST_PAUSE * 2 ** (self._failures - 2), _LONGEST_PAUSE)
+        log.warning("%s: failed %d times in a row, next try in %.1f s", self.name, self._failures, pause)
+        self._becomes("waiting")
+        with trio.move_on_after(pause):
+            await self._leave.wait()
+
+    # One life
+
+    async def _live(self) -> None:
+        try:
+            ends = await self._make()
+        except OSError as error:
+            self._failed(None, str(error))
+            return
+        self._ends = ends
+        status: int | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read_raised, ends.raised)
+                nursery.start_soon(self._read_bell, ends.bell)
+                nursery.start_soon(self._read_requests, ends.requests)
+                nursery.start_soon(self._flush_pushes, ends.pushes)
+                nursery.start_soon(self._climb_down, ends.pushes)
+                await trio.lowlevel.wait_readable(self._pidfd)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                status = await self._reap()
+            self._bury(ends)
+        self._judge(status)
+
+    async def _make(self) -> MasterEnds:
+        ends, others = open_wires()
+        self._place.memory.clear()
+        self._outbox.clear()
+        self._greeted, self._failed_with, self._ready_at, self._worked = False, "", 0.0, False
+        try:
+            self.pid, self._pidfd = await self._spawn(json.dumps({"name": self.name}), others.fds())
+        except BaseException:
+            ends.close()
+            raise
+        finally:
+            others.close()
+        self.respawns += 1
+        return ends
+
+    async def _reap(self) -> int:
+        self.kill()
+        await trio.lowlevel.wait_readable(self._pidfd)
+        ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        assert ended is not None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+    def _bury(self, ends: MasterEnds) -> None:
+        """Read to the end what a dead process said, then settle what it left."""
+        self._take_raised(ends.raised)
+        while (message := self._receive(ends.requests)) is not None:
+            self._office.answer(self, message)
+        lane = self._place.lane
+        if lane is not None:
+            lane.settle()
+            self._worked = lane.done > 0
+        for letter in self._office.detach(self._place):
+            log.error(
+                "%s: signal %d ended its process %d times, it is dead-lettered", self.name, letter.signum, letter.attempts
+            )
+        self._office.ended(self.name)
+        self._ends = None
+        self.pid = 0
+        ends.close()
+
+    def _judge(self, status: int) -> None:
+        if self._leave.is_set():
+            self._failures = 0
+            return
+        steady = self._ready_at and (trio.current_time() - self._ready_at > _STEADY or self._worked)
+        if self._ready_at:
+            self._failures = 0 if steady else self._failures + 1
+            log.warning("%s: ended (%s), it is replaced", self.name, _how(status))
+        else:
+            self._failed(status, "")
+
+    def _failed(self, status: int | None, reason: str) -> None:
+        """A start that did not lead to readiness."""
+        self._failures += 1
+        error = ChildFailedError(self.name, status, self._failed_with, reason=f"failed to start: {reason}" if reason else "")
+        at_once = status is not None and not self._ever_ready
+        if at_once or self._failures >= (_TRIES if self._ever_ready else _TRIES_AT_OPEN):
+            raise error
+        log.error("%s", error)
+
+    # What it says
+
+    def said_hello(self) -> None:
+        self._greeted = True
+
+    def said_ready(self) -> None:
+        self._ever_ready = True
+        self._ready_at = trio.current_time()
+        assert self._ends is not None
+        self._office.attach(self._place, self._ends.lane, self._ends.taken_back)
+        self._becomes("ready")
+
+    def said_failed(self, traceback: str) -> None:
+        self._failed_with = traceback
+
+    async def _read_raised(self, fd: int) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            try:
+                signals = os.read(fd, _READ)
+            except BlockingIOError:
+                continue
+            if not signals:
+                return
+            self._office.accept(signals)
+
+    def _take_raised(self, fd: int) -> None:
+        try:
+            while signals := os.read(fd, _READ):
+                self._office.accept(signals)
+        except BlockingIOError:
+            pass  # not its end: a process that the child left behind may hold the pipe
+
+    def take_raised(self) -> None:
+        """Read now what the process has raised so far."""
+        if self._ends is not None:
+            self._take_raised(self._ends.raised)
+
+    async def _read_bell(self, fd: int) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            os.eventfd_read(fd)
+            self._office.heard(self._place)
+
+    async def _read_requests(self, requests: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(requests)
+            message = self._receive(requests)
+            if message is None:
+                return  # it has closed the socket, or sends what is no message: its death will tell more
+            answer = self._office.answer(self, message)
+            if answer is not None:
+                requests.send(json.dumps(answer).encode())
+
+    def _receive(self, requests: socket.socket) -> Message | None:
+        try:
+            text = requests.recv(MESSAGE_BYTES)
+            message: Message | None = json.loads(text) if text else None
+        except (OSError, ValueError):
+            return None
+        return message
+
+    # What it is told
+
+    def push(self, message: Message) -> None:
+        """Tell the process something; never waits."""
+        if self._ends is not None and self._greeted:
+            self._outbox.append(json.dumps(message).encode())
+            self._flush(self._ends.pushes)
+
+    def _flush(self, pushes: socket.socket) -> None:
+        try:
+            while self._outbox:
+                pushes.send(self._outbox[0])
+                self._outbox.popleft()
+        except BlockingIOError:
+            self._blocked.set()
+        except OSError:
+            self._outbox.clear()
+
+    async def _flush_pushes(self, pushes: socket.socket) -> None:
+        while True:
+            await self._blocked.wait()
+            self._blocked = trio.Event()
+            await trio.lowlevel.wait_writable(pushes)
+            self._flush(pushes)
+
+    async def _climb_down(self, pushes: socket.socket) -> None:
+        """The ladder: asked to leave, and killed if it has not left within the grace."""
+        await self._leave.wait()
+        try:
+            pushes.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        await trio.sleep(self._grace)
+        log.warning("%s: did not leave within %g s, it is killed", self.name, self._grace)
+        self.kill()
+
+
+def _how(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,356 @@
+"""From raised bytes to the processes that must run them: table, ledger, lanes.
+
+Every destination has a queue of its own, so one that stops delays nobody. A process is given what its own
+queue holds, up to its window, and of a queue that it shares with others only so much as it is likely to
+finish within a millisecond: one signal at a time when handlers are slow, hundreds when they are fast, judged
+by what it finished since it was last heard.
+
+That estimate can be wrong: a handler may suddenly take long, a process may be stopped. So whatever a silent
+process holds unread of a shared queue, while another process is free, is taken back out of its pipe after
+`_PATIENCE` and given to the free one. The kernel hands each byte of a pipe to one reader only, and what is
+read back is always the end of what was written, so both sides know exactly who has what.
+
+All of it is synchronous: whoever reads raised bytes pushes them through to the pipes in the same step. That
+saves a task switch per signal over a channel with a task behind it, and leaves nothing half-done when a task
+is cancelled.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+
+import trio
+
+from ._ledger import WINDOW, DeadLetter, Lane, Ledger, Queue
+from ._process import Kind
+from ._raiser import Gate
+from ._routes import Route, Routes
+from ._shared import FREE_UNTIL, SENT, SlotMemory
+from ._table import Table
+from ._targets import Target, Topology
+from ._waits import Grant, WaitDesk
+
+_AHEAD = 0.001  # seconds of work that a process may hold of a shared queue
+_PATIENCE = 0.002  # seconds of silence before unread signals are given to a free process
+_DEEPEST = 1024  # signals of shared queues that one process may hold
+_WAIT: Route = ("wait",)
+
+
+class Pool:
+    """A queue that several processes serve: the first available one gets the signal."""
+
+    def __init__(self, name: str) -> None:
+        self.queue = Queue(name, shared=True)
+        self.members: list[Slot] = []
+        self.idle: dict[Slot, None] = {}  # the one that has been idle for longest comes first
+
+
+class Slot:
+    """One place in the topology, whichever process fills it at the moment."""
+
+    def __init__(self, kind: Kind, number: int, memory: SlotMemory) -> None:
+        self.kind = kind
+        self.number = number
+        self.name = f"{kind}{number}"
+        self.memory = memory
+        self.queue = Queue(self.name)
+        self.pools: list[Pool] = []
+        self.lane: Lane | None = None
+        self.active = True  # not cheaped
+        self.depth = 1
+        self.heard_at = 0.0
+        self.robbed = False
+        self.pipe = self.back = -1
+        self.done = 0
+        self.failed = 0
+
+    def account(self) -> tuple[int, int]:
+        """(done, failed) over all its incarnations."""
+        lane = self.lane
+        return (self.done + lane.done, self.failed + lane.failed) if lane else (self.done, self.failed)
+
+
+class Dispatcher:
+    """Owns the queues and lanes of one master.
+
+    Args:
+        topology, slots: which processes there are.
+        table: the signal table; call `refresh` when it has changed.
+        gate: closed while `max_queued` signals or more are pending.
+        grant: told when a waiting task is granted a signal.
+        nudge: makes the named process ring, if it can.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        slots: Iterable[Slot],
+        table: Table,
+        ledger: Ledger,
+        gate: Gate,
+        *,
+        max_queued: int,
+        grant: Grant,
+        nudge: Callable[[str], None],
+    ) -> None:
+        self.ledger = ledger
+        self.slots = {slot.name: slot for slot in slots}
+        self.desk = WaitDesk(ledger, grant)
+        self.dead_letters: list[DeadLetter] = []
+        self._topology = topology
+        self._table = table
+        self._gate = gate
+        self._nudge = nudge
+        self._max_queued = max_queued
+        self._pools = self._make_pools()
+        self._alarm = trio.CancelScope()
+        self._progress = trio.Event()
+        self._routes = Routes(self._route)
+
+    # Which queues there are
+
+    def _make_pools(self) -> dict[str, Pool]:
+        """A pool for each kind and each farm of two or more; a lone process is served by its own queue."""
+        groups: dict[str, list[str]] = {kind: [] for kind in ("worker", "mule", "spooler")}
+        for kind, number in self._topology.processes():
+            groups[kind].append(f"{kind}{number}")
+        for farm, mules in self._topology.farms.items():
+            groups[f"farm_{farm}"] = [f"mule{number}" for number in mules]
+        return {name: self._make_pool(name, members) for name, members in groups.items() if len(members) > 1}
+
+    def _make_pool(self, name: str, members: list[str]) -> Pool:
+        pool = Pool(name)
+        pool.members = [self.slots[member] for member in members]
+        for slot in pool.members:
+            slot.pools.append(pool)
+        return pool
+
+    def _route(self, signum: int) -> Route:
+        entry = self._table[signum]
+        if entry is None:
+            return _WAIT
+        return (entry.owner,) if entry.owner else self._resolve(entry.target)
+
+    def _resolve(self, target: Target) -> Route:
+        members = tuple(f"{kind}{number}" for kind, number in self._topology.members(target))
+        if target.audience == "active":
+            return tuple(name for name in members if self.slots[name].active)
+        if target.audience != "first" or len(members) == 1:
+            return members
+        return (self._pool_name(target),)
+
+    def _pool_name(self, target: Target) -> str:
+        if isinstance(target.farm, int):
+            return f"farm_{list(self._topology.farms)[target.farm - 1]}"
+        return target.kind if target.farm is None else f"farm_{target.farm}"
+
+    def refresh(self) -> None:
+        """The table or the set of active workers has changed."""
+        self._routes.refresh()
+
+    # Signals in
+
+    def accept(self, signals: bytes) -> None:
+        """Take raised signals, in order; nothing is lost from here on."""
+        for route, part in self._routes.part(signals):
+            for name in route:
+                self._queue(name, part)
+        if self.ledger.pending >= self._max_queued and not self._gate.closed:
+            self._gate.shut()
+
+    def _queue(self, name: str, signals: bytes) -> None:
+        slot = self.slots.get(name)
+        if slot is not None:
+            self.ledger.accept(slot.queue, signals)
+            self._fill(slot)
+        elif (pool := self._pools.get(name)) is not None:
+            self.ledger.accept(pool.queue, signals)
+            self._serve(pool)
+        else:
+            self.ledger.accept(self.desk.queue, signals)
+            self.desk.match()
+
+    def _serve(self, pool: Pool) -> None:
+        while len(pool.queue) and pool.idle:
+            self._fill(next(iter(pool.idle)))
+
+    def _fill(self, slot: Slot) -> None:
+        """Give a process what it may hold."""
+        lane = slot.lane
+        if lane is None:
+            return
+        data = b""
+        reserve = _DEEPEST if slot.pools else 0
+        while len(slot.queue) and (room := lane.room - reserve) > 0:
+            data += lane.send(slot.queue, room)
+        if slot.pools and not slot.robbed:
+            data += self._share(slot, lane)
+        if data:
+            self._write(slot, lane, data)
+
+    def _share(self, slot: Slot, lane: Lane) -> bytes:
+        data = b""
+        for pool in slot.pools:
+            while len(pool.queue) and (room := min(slot.depth - lane.shared, lane.room)) > 0:
+                data += lane.send(pool.queue, room)
+        if data:
+            self._set_alarm()
+        return data
+
+    def _write(self, slot: Slot, lane: Lane, data: bytes) -> None:
+        if not slot.heard_at:
+            slot.heard_at = trio.current_time()
+        for pool in slot.pools:
+            pool.idle.pop(slot, None)
+        try:
+            written = os.write(slot.pipe, data)
+        except BlockingIOError:
+            written = 0
+        if written < len(data):  # a pipe cut short by the user's quota for pipes: the next bell goes on
+            lane.unwritten(len(data) - written)
+        # After the write: a process that reads in between only takes less at a time.
+        slot.memory.words[FREE_UNTIL] = lane.free_until
+        slot.memory.words[SENT] = lane.sent
+
+    # Progress out
+
+    def attach(self, slot: Slot, pipe: int, back: int) -> None:
+        """A process has become ready: give it its signals through `pipe`; `back` reads the same pipe."""
+        slot.lane = Lane(self.ledger, slot.memory.marks, slot.memory.finished)
+        slot.pipe, slot.back = pipe, back
+        slot.depth, slot.robbed, slot.heard_at = 1, False, 0.0
+        self._free(slot)
+        self._fill(slot)
+
+    def detach(self, slot: Slot) -> list[DeadLetter]:
+        """Its process is gone and reaped: everything it had not finished goes back, in order."""
+        for pool in slot.pools:
+            pool.idle.pop(slot, None)
+        lane, slot.lane = slot.lane, None
+        if lane is None:
+            return []
+        letters = lane.died()
+        self._returned(lane)
+        slot.done += lane.done
+        slot.failed += lane.failed
+        self.dead_letters += letters
+        for pool in slot.pools:
+            self._serve(pool)
+        self._passed()
+        return letters
+
+    def heard(self, slot: Slot) -> None:
+        """A process has rung: read its marks and give it more."""
+        lane = slot.lane
+        if lane is None:
+            return
+        passed = lane.settle()
+        self._returned(lane)
+        self._judge(slot, passed)
+        if not lane.busy:
+            self._free(slot)
+            if slot.pools:
+                self._set_alarm()
+        self._fill(slot)
+        self._passed()
+
+    def _judge(self, slot: Slot, passed: int) -> None:
+        now = trio.current_time()
+        slot.robbed = False
+        if passed and slot.heard_at:
+            within = _AHEAD * passed / max(now - slot.heard_at, 1e-6)
+            slot.depth = max(1, min(2 * slot.depth, int(within), _DEEPEST))
+        slot.heard_at = now
+
+    def _free(self, slot: Slot) -> None:
+        slot.heard_at = 0.0
+        for pool in slot.pools:
+            pool.idle[slot] = None
+
+    def _returned(self, lane: Lane) -> None:
+        """Signals that a process had no handler for wait for whoever asks."""
+        for queue, position, signum in lane.returned:
+            queue.attempts.pop(position, None)
+            self.desk.queue.append(signum)
+        if lane.returned:
+            lane.returned.clear()
+            self.desk.match()
+
+    def _passed(self) -> None:
+        self._progress.set()
+        if self._gate.closed and self.ledger.pending <= self._max_queued * 7 // 8:
+            self._gate.open()
+
+    def settle(self) -> None:
+        """Read all marks now, for a report."""
+        for slot in self.slots.values():
+            if slot.lane is not None:
+                slot.lane.settle()
+
+    # Nobody waits behind the silent
+
+    def _set_alarm(self) -> None:
+        if self._alarm.deadline == math.inf:
+            self._alarm.deadline = trio.current_time() + _PATIENCE
+
+    async def watch_silence(self) -> None:
+        """Take unread signals back from processes that have been silent too long while others are free."""
+        while True:
+            with self._alarm:
+                await trio.sleep_forever()
+            self._alarm = trio.CancelScope()
+            # While all are busy nobody has to look: whoever becomes free sets the alarm again.
+            if any([self._relieve(pool) for pool in self._pools.values() if pool.idle]):
+                self._set_alarm()
+
+    def _relieve(self, pool: Pool) -> bool:
+        """Rob the silent members of a pool; returns whether others may have to be robbed soon."""
+        soon = False
+        now = trio.current_time()
+        for slot in pool.members:
+            lane = slot.lane
+            if lane is None or not lane.shared or not lane.waiting():
+                continue
+            if now - slot.heard_at < _PATIENCE:
+                soon = True
+            elif not slot.robbed:
+                self._rob(slot, lane)
+        return soon
+
+    def _rob(self, slot: Slot, lane: Lane) -> None:
+        try:
+            unread = os.read(slot.back, WINDOW)
+        except BlockingIOError:
+            return
+        again = lane.unsend(len(unread))
+        if again:
+            os.write(slot.pipe, again)
+        slot.memory.words[SENT] = lane.sent
+        slot.robbed, slot.depth = True, 1
+        self._fill(slot)
+        if not lane.busy:
+            self._nudge(slot.name)  # it has nothing left that would make it ring
+        for pool in slot.pools:
+            self._serve(pool)
+
+    # The end
+
+    def deliverable(self) -> int:
+        """How many pending signals could still be delivered if nobody waits for the unregistered."""
+        kept = len(self.desk.queue) + sum(len(slot.queue) for slot in self.slots.values() if not slot.active)
+        for pool in self._pools.values():
+            if not any(slot.active for slot in pool.members):
+                kept += len(pool.queue)
+        return self.ledger.pending - kept
+
+    async def progress(self) -> None:
+        """Wait until some process has finished something or has ended."""
+        self._progress = trio.Event()
+        await self._progress.wait()
+
+    def queued(self) -> int:
+        """How many signals wait in the master."""
+        pools = sum(len(pool.queue) for pool in self._pools.values())
+        return pools + len(self.desk.queue) + sum(len(slot.queue) for slot in self.slots.values())

@@ -1,0 +1,48 @@
+"""The exceptions, sorted by whose mistake it was.
+
+`TargetError` and `SignalTableError` are the caller's: a target or a number that cannot be.
+`NoMasterError` is the caller's too: a verb that needs a master, used where there is none.
+`ChildFailedError` is the child's: it could not start.
+Where trio has a word for it (`WouldBlock`, `ClosedResourceError`, `BusyResourceError`), trio's is used.
+"""
+
+from __future__ import annotations
+
+
+class TargetError(ValueError):
+    """The target is malformed, or names processes that the topology does not have."""
+
+
+class SignalTableError(ValueError):
+    """The signal table refuses: the number is taken, is not registered, or all 256 are taken."""
+
+
+class NoMasterError(RuntimeError):
+    """The verb needs a running master, and this `Signals` has none."""
+
+
+class ChildFailedError(RuntimeError):
+    """A child could not start, or kept dying until the master gave up.
+
+    Attributes:
+        process: the child's name, for example `worker2`.
+        status: its exit status; minus the number of the unix signal that killed it; None if it never ran.
+        traceback: the child's own traceback, empty if it had none to send.
+    """
+
+    def __init__(self, process: str, status: int | None, traceback: str = "", *, reason: str = "") -> None:
+        self.process = process
+        self.status = status
+        self.traceback = traceback
+        super().__init__(f"{process} {reason or 'failed to start'} ({_said(status)}){_last_line(traceback)}")
+
+
+def _said(status: int | None) -> str:
+    if status is None:
+        return "it never ran"
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def _last_line(traceback: str) -> str:
+    lines = traceback.strip().splitlines()
+    return f": {lines[-1].strip()}" if lines else ""

@@ -1,0 +1,410 @@
+"""The accounting: where every accepted signal is. Pure: bytes in, bytes out, no clock and no I/O.
+
+A signal is one byte. `Queue` holds those that wait for one destination; each has a position, which it keeps
+for life, so that one which comes back from a dead process is put where it was. `Lane` is what one
+incarnation of a process has been given and has not finished: at most `WINDOW`, in the order in which they
+were written to its pipe, numbered from 0 by both sides. The process marks its progress in a ring of bytes
+in shared memory, one byte a number:
+
+    WAITING -> STARTED -> DONE or FAILED         a plain handler
+    WAITING -> ASIDE, later an entry in `finished`   an async handler, which may outlive the window
+    WAITING -> RETURNED                          no handler here
+
+Nothing is forgotten before its mark was read. When the process dies, what is marked finished is done, what
+was started is blamed, and the rest goes back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, MutableSequence
+from dataclasses import dataclass
+
+WINDOW = 4096  # marks in a ring, and the most signals that one process holds
+FINISHED = 2 * WINDOW  # entries of the list of finished async handlers: the window and as many set aside
+
+WAITING, STARTED, DONE, FAILED, RETURNED, ASIDE = range(6)
+_PASSED = bytes((DONE, FAILED, RETURNED, ASIDE))
+_SEALED = 65536  # bytes in a chunk before a new one is begun
+
+
+class _Chunk:
+    """Signals at consecutive positions."""
+
+    __slots__ = ("data", "start")
+
+    def __init__(self, start: int, data: bytes | bytearray) -> None:
+        self.start = start
+        self.data = data
+
+
+class Queue:
+    """What waits for one destination: a byte a signal, in order of position."""
+
+    def __init__(self, name: str, *, shared: bool = False) -> None:
+        self.name = name
+        self.shared = shared
+        self._chunks: deque[_Chunk] = deque()
+        self._skip = 0  # bytes of the first chunk that were taken
+        self._next = 0
+        self._length = 0
+        self.attempts: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, data: bytes) -> None:
+        """Add signals at the end."""
+        last = self._chunks[-1] if self._chunks else None
+        size = len(data)
+        if last is None or len(last.data) >= _SEALED or last.start + len(last.data) != self._next:
+            self._chunks.append(_Chunk(self._next, data))
+        elif isinstance(last.data, bytearray):
+            last.data += data
+        else:
+            last.data = bytearray(last.data + data)
+        self._next += size
+        self._length += size
+
+    def take(self, limit: int) -> tuple[int, bytes]:
+        """Remove up to `limit` signals from the front that stand at consecutive positions."""
+        first = self._chunks[0]
+        skip = self._skip
+        if not skip and len(first.data) <= limit:
+            self._chunks.popleft()
+            self._length -= len(first.data)
+            return first.start, bytes(first.data)
+        data = bytes(first.data[skip : skip + limit])
+        self._length -= len(data)
+        self._skip = skip + len(data)
+        if self._skip == len(first.data):
+            self._chunks.popleft()
+            self._skip = 0
+        return first.start + skip, data
+
+    def put_back(self, start: int, data: bytes) -> None:
+        """Return signals to the positions from which they were taken."""
+        self._settle_skip()
+        place = 0
+        while place < len(self._chunks) and self._chunks[place].start < start:
+            place += 1
+        self._chunks.insert(place, _Chunk(start, data))
+        self._length += len(data)
+
+    def take_first(self, signum: int) -> int | None:
+        """Remove the first occurrence of one signal; return its position, or None."""
+        self._settle_skip()
+        for place, chunk in enumerate(self._chunks):
+            found = chunk.data.find(signum)
+            if found >= 0:
+                self._cut(place, chunk, found)
+                return chunk.start + found
+        return None
+
+    def _cut(self, place: int, chunk: _Chunk, found: int) -> None:
+        before, after = chunk.data[:found], chunk.data[found + 1 :]
+        del self._chunks[place]
+        if after:
+            self._chunks.insert(place, _Chunk(chunk.start + found + 1, after))
+        if before:
+            self._chunks.insert(place, _Chunk(chunk.start, before))
+        self._length -= 1
+
+    def _settle_skip(self) -> None:
+        if self._skip:
+            first = self._chunks[0]
+            self._chunks[0] = _Chunk(first.start + self._skip, first.data[self._skip :])
+            self._skip = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """The (position, signum) pairs in order; for tests and reports."""
+        for place, chunk in enumerate(self._chunks):
+            skip = self._skip if place == 0 else 0
+            for offset in range(skip, len(chunk.data)):
+                yield chunk.start + offset, chunk.data[offset]
+
+
+@dataclass(slots=True)
+class Flight:
+    """Signals on their way: where they came from and how the pipe numbered the first of them."""
+
+    queue: Queue
+    start: int
+    data: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A signal that was given up because its handler ended its process too often."""
+
+    signum: int
+    destination: str
+    attempts: int
+
+
+class Counts:
+    """Signals by number and in total."""
+
+    __slots__ = ("by_signum", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.by_signum = [0] * 256
+
+    def add(self, data: bytes) -> None:
+        size = len(data)
+        self.total += size
+        if size == 1 or data.count(data[0]) == size:
+            self.by_signum[data[0]] += size
+            return
+        for signum in set(data):
+            self.by_signum[signum] += data.count(signum)
+
+
+class Ledger:
+    """The counters of one master, and the one place where a signal changes its state.
+
+    `accepted == done + dead_lettered + pending` at any time; `failed` is a part of `done`.
+    """
+
+    def __init__(self, max_attempts: int = 3) -> None:
+        self.max_attempts = max_attempts
+        self.accepted = Counts()
+        self.done = Counts()
+        self.failed = Counts()
+        self.dead_lettered = Counts()
+        self.redelivered = 0
+
+    @property
+    def pending(self) -> int:
+        """Accepted and not finished: queued or in flight."""
+        return self.accepted.total - self.done.total - self.dead_lettered.total
+
+    def accept(self, queue: Queue, data: bytes) -> None:
+        self.accepted.add(data)
+        queue.append(data)
+
+    def finish(self, queue: Queue, start: int, data: bytes) -> None:
+        self.done.add(data)
+        if queue.attempts:
+            for position in range(start, start + len(data)):
+                queue.attempts.pop(position, None)
+
+    def blame(self, queue: Queue, position: int, signum: int) -> DeadLetter | None:
+        """Count an unfinished start: put the signal back, or give it up."""
+        attempts = queue.attempts.get(position, 0) + 1
+        if attempts < self.max_attempts:
+            queue.attempts[position] = attempts
+            self.put_back(queue, position, bytes((signum,)))
+            return None
+        queue.attempts.pop(position, None)
+        self.dead_lettered.add(bytes((signum,)))
+        return DeadLetter(signum, queue.name, attempts)
+
+    def put_back(self, queue: Queue, start: int, data: bytes) -> None:
+        self.redelivered += len(data)
+        queue.put_back(start, data)
+
+
+class Lane:
+    """What one incarnation of a process holds.
+
+    Args:
+        ledger: the counters to keep.
+        marks: the ring of `WINDOW` state bytes, all `WAITING`; the process writes them.
+        finished: `FINISHED` words, in which the process lists finished async handlers as
+            `number << 2 | state`, and after them one word with how many it has listed so far.
+    """
+
+    def __init__(self, ledger: Ledger, marks: memoryview | bytearray, finished: MutableSequence[int] | memoryview) -> None:
+        self._ledger = ledger
+        self._marks = marks
+        self._finished = finished
+        self._flights: deque[Flight] = deque()
+        self._aside: dict[int, tuple[Queue, int, int]] = {}
+        self._listed = 0
+        self.base = 0  # the oldest number whose mark was not read
+        self.sent = 0  # the number that the next signal gets
+        self.free_until = 0  # numbers below it came from this process's own queue
+        self.shared = 0  # how many of those in flight came from a queue that others serve too
+        self.done = 0
+        self.failed = 0
+        self.returned: list[tuple[Queue, int, bytes]] = []
+
+    @property
+    def room(self) -> int:
+        return WINDOW - (self.sent - self.base)
+
+    @property
+    def in_flight(self) -> int:
+        return self.sent - self.base + len(self._aside)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the process holds signals that it has not yet passed; handlers set aside do not count."""
+        return self.sent != self.base
+
+    def send(self, queue: Queue, limit: int) -> bytes:
+        """Move up to `limit` signals from a queue into flight; return the bytes to write to the pipe."""
+        start, data = queue.take(min(limit, self.room))
+        self._flights.append(Flight(queue, start, data, self.sent))
+        if queue.shared:
+            self.shared += len(data)
+        elif not self.shared:
+            self.free_until = self.sent + len(data)
+        self.sent += len(data)
+        return data
+
+    def settle(self) -> int:
+        """Read the marks: retire what has passed, in order. Returns how many were passed."""
+        passed = 0
+        while self.base != self.sent:
+            index = self.base % WINDOW
+            states = bytes(self._marks[index : index + min(self.sent - self.base, WINDOW - index)])
+            count = len(states) - len(states.lstrip(_PASSED))
+            if count:
+                self._marks[index : index + count] = bytes(count)
+                self._pass(states[:count])
+                passed += count
+            if count < len(states):
+                break
+        self._collect()
+        return passed
+
+    def _pass(self, states: bytes) -> None:
+        while states:
+            flight = self._flights[0]
+            size = len(flight.data)
+            now, states = states[:size], states[size:]
+            self.base += len(now)
+            if flight.queue.shared:
+                self.shared -= len(now)
+            self._retire(flight, now)
+            if len(now) == size:
+                self._flights.popleft()
+            else:
+                flight.start += len(now)
+                flight.number += len(now)
+                flight.data = flight.data[len(now) :]
+
+    def _retire(self, flight: Flight, states: bytes) -> None:
+        if states.count(DONE) == len(states):
+            self._finish(flight.queue, flight.start, flight.data[: len(states)])
+            return
+        for offset, state in enumerate(states):
+            position, signum = flight.start + offset, flight.data[offset]
+            self._one(state, flight.queue, position, signum, flight.number + offset)
+
+    def _one(self, state: int, queue: Queue, position: int, signum: int, number: int) -> None:
+        if state == ASIDE:
+            self._aside[number] = (queue, position, signum)
+        elif state == RETURNED:
+            self.returned.append((queue, position, bytes((signum,))))
+        else:
+            self._finish(queue, position, bytes((signum,)), failed=state == FAILED)
+
+    def _finish(self, queue: Queue, start: int, data: bytes, *, failed: bool = False) -> None:
+        self._ledger.finish(queue, start, data)
+        self.done += len(data)
+        if failed:
+            self._ledger.failed.add(data)
+            self.failed += len(data)
+
+    def _collect(self) -> None:
+        """Read the list of finished async handlers, as far as their starts have been read."""
+        listed = self._finished[FINISHED]
+        while self._listed != listed:
+            entry = self._finished[self._listed % FINISHED]
+            held = self._aside.pop(entry >> 2, None)
+            if held is None:
+                return  # its start is behind one that is still waiting to be read
+            queue, position, signum = held
+            self._finish(queue, position, bytes((signum,)), failed=entry & 3 == FAILED)
+            self._listed += 1
+
+    def unsend(self, count: int) -> bytes:
+        """Take back the last `count` signals, which were read out of the pipe unseen by the process.
+
+        Those numbered below `free_until` must be written again at once, since the process may count on
+        them; they stay in flight and are returned.
+        """
+        keep = max(0, min(count, self.free_until - (self.sent - count)))
+        self._take_back(count - keep)
+        return self._tail(keep)
+
+    def unwritten(self, count: int) -> None:
+        """Take back the last `count` signals, which were never written to the pipe."""
+        self._take_back(count)
+        self.free_until = min(self.free_until, self.sent)
+
+    def _take_back(self, count: int) -> None:
+        while count:
+            flight = self._flights[-1]
+            size = min(count, len(flight.data))
+            split = len(flight.data) - size
+            flight.queue.put_back(flight.start + split, flight.data[split:])
+            flight.data = flight.data[:split]
+            self.sent -= size
+            count -= size
+            if flight.queue.shared:
+                self.shared -= size
+            if not split:
+                self._flights.pop()
+
+    def _tail(self, count: int) -> bytes:
+        held = b"".join(flight.data for flight in self._flights)
+        return held[len(held) - count :]
+
+    def waiting(self) -> int:
+        """How many of the signals from shared queues the process has not started."""
+        marks, waiting = self._marks, 0
+        for flight in reversed(self._flights):
+            if marks[(flight.number + len(flight.data) - 1) % WINDOW] != WAITING:
+                return waiting
+            if flight.queue.shared:
+                waiting += sum(marks[(flight.number + k) % WINDOW] == WAITING for k in range(len(flight.data)))
+        return waiting
+
+    def running(self) -> list[int]:
+        """The signals whose handlers are running."""
+        started = [signum for _, _, signum in self._aside.values()]
+        for flight in self._flights:
+            for offset, signum in enumerate(flight.data):
+                state = self._marks[(flight.number + offset) % WINDOW]
+                if state == WAITING:
+                    return started
+                if state == STARTED:
+                    started.append(signum)
+        return started
+
+    def died(self) -> list[DeadLetter]:
+        """The process is gone and reaped: keep what is done, blame what was started, put back the rest."""
+        self.settle()
+        blamed = []
+        for flight in reversed(self._flights):
+            blamed += self._died_in(flight)
+        self._flights.clear()
+        self._marks[:] = bytes(WINDOW)
+        self.base = self.sent
+        self.shared = 0
+        self._collect()
+        blamed += self._aside.values()
+        self._aside.clear()
+        return [letter for started in sorted(blamed, key=lambda held: held[1]) if (letter := self._ledger.blame(*started))]
+
+    def _died_in(self, flight: Flight) -> list[tuple[Queue, int, int]]:
+        blamed = []
+        states = bytes(self._marks[(flight.number + k) % WINDOW] for k in range(len(flight.data)))
+        if not any(states):
+            self._ledger.put_back(flight.queue, flight.start, flight.data)
+            return blamed
+        for offset, state in enumerate(states):
+            position, signum = flight.start + offset, flight.data[offset]
+            if state == STARTED:
+                blamed.append((flight.queue, position, signum))
+            elif state == WAITING:
+                self._ledger.put_back(flight.queue, position, bytes((signum,)))
+            else:
+                self._one(state, flight.queue, position, signum, flight.number + offset)
+        return blamed

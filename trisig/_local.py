@@ -1,0 +1,158 @@
+"""The master's own verbs: the same as a child's, without a way to go.
+
+In the trio thread a raised signal goes straight into the dispatcher, so `send_nowait` knows exactly whether
+the queue is full. Other threads write to a pipe, as the children do, because they must not touch the
+dispatcher and cannot wait for the loop without risking a deadlock with it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import trio
+
+from . import _handlers
+from ._control import LateHandlers, Sources
+from ._handlers import Handler
+from ._raiser import Gate, Raiser
+from ._table import Entry, Table, check_signum
+from ._targets import Topology, parse
+from ._waits import WaitDesk
+from ._wires import open_raise_pipe
+
+_ME = "master"
+
+
+@dataclass(slots=True)
+class _Wait:
+    over: trio.Event
+    signum: int | None = None
+
+
+class LocalRaiser(Raiser):
+    """Raises signals in the master.
+
+    Args:
+        accept: the dispatcher's.
+        gate: the master's.
+    """
+
+    def __init__(self, accept: Callable[[bytes], None], gate: Gate) -> None:
+        self.pipe, self._other_threads = open_raise_pipe()
+        super().__init__(self._other_threads, gate)
+        self._accept = accept
+        self._thread = threading.get_ident()
+        self._piped = False
+
+    def _put(self, byte: bytes) -> None:
+        if threading.get_ident() != self._thread:
+            self._piped = True
+            super()._put(byte)
+            return
+        self.take()
+        self._accept(byte)
+
+    def take(self) -> None:
+        """Accept what other threads have raised so far."""
+        while self._piped:
+            self._piped = False
+            try:
+                self._accept(os.read(self.pipe, 262_144))
+                self._piped = True
+            except BlockingIOError:
+                pass
+
+    async def listen(self) -> None:
+        """Accept what other threads raise."""
+        while True:
+            await trio.lowlevel.wait_readable(self.pipe)
+            self._piped = True
+            self.take()
+
+    def close(self) -> None:
+        os.close(self.pipe)
+        os.close(self._other_threads)
+
+
+class Local:
+    """The verbs of `Signals` in the master's process."""
+
+    def __init__(
+        self,
+        signals: object,
+        topology: Topology,
+        table: Table,
+        raiser: LocalRaiser,
+        desk: WaitDesk,
+        late: LateHandlers,
+        sources: Sources,
+        changed: Callable[[], None],
+    ) -> None:
+        self._signals = signals
+        self._topology = topology
+        self._table = table
+        self._raiser = raiser
+        self._desk = desk
+        self._late = late
+        self._sources = sources
+        self._changed = changed
+        self._waits: dict[int, _Wait] = {}
+        self._keys = count()
+
+    def send_nowait(self, signum: int) -> None:
+        self._raiser.send_nowait(signum)
+
+    async def send(self, signum: int) -> None:
+        await self._raiser.send(signum)
+
+    def is_registered(self, signum: int) -> bool:
+        return self._table.is_registered(signum)
+
+    def free_signum(self) -> int:
+        return self._table.free_signum()
+
+    def register(self, signum: int, target: str, handler: Handler) -> None:
+        parsed = parse(target)
+        self._topology.members(parsed)
+        packed = _handlers.pack(handler, self._signals)
+        self._table.register(signum, Entry(parsed))
+        self._late.add(signum, packed)
+        self._changed()
+
+    def unregister(self, signum: int) -> None:
+        self._table.unregister(signum)
+        self._changed()
+
+    def add_source(self, source: Any) -> int:
+        return self._sources.add(source)
+
+    def remove_source(self, key: int) -> None:
+        self._sources.remove(key)
+
+    async def wait(self, signum: int | None) -> int:
+        if signum is not None:
+            check_signum(signum)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        key, wait = next(self._keys), _Wait(trio.Event())
+        self._waits[key] = wait
+        took = False
+        try:
+            self._desk.ask(_ME, key, signum)
+            await wait.over.wait()
+            took = True
+            assert wait.signum is not None
+            return wait.signum
+        finally:
+            del self._waits[key]
+            self._desk.end(_ME, key, took=took)
+
+    def granted(self, key: int, signum: int) -> None:
+        """A task of this process gets an unregistered signal."""
+        wait = self._waits[key]
+        wait.signum = signum
+        wait.over.set()

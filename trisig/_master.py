@@ -1,0 +1,467 @@
+"""The master: composes the stages, and is the only module that knows both ends.
+
+    sources ─┐
+    raises ──┼─> Dispatcher ─> lanes ─> children        one Keeper a child slot
+    requests ┴─> Control ─> table, waits                 one Zygote for all of them
+
+Everything runs in one nursery, the engine, which is shielded once all children are ready: a cancellation of
+the scope around `open_master` reaches the body first, and the engine only through the orderly shutdown:
+
+    sources stop -> services end -> what is queued is delivered -> children leave -> the rest is counted
+
+`grace` bounds the whole of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from . import _worker
+from ._asking import Message
+from ._children import Keeper
+from ._control import Control, LateHandlers
+from ._dispatcher import Dispatcher, Slot
+from ._errors import ChildFailedError
+from ._events import Sources
+from ._ledger import DeadLetter, Ledger
+from ._local import Local, LocalRaiser
+from ._process import ProcessInfo, current_process, identity
+from ._raiser import Gate
+from ._shared import Shared
+from ._signals import Signals
+from ._sources import from_spec
+from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics
+from ._table import SIGNALS, Entry, Table
+from ._targets import Target, Topology
+from ._wires import ChildEnds
+from ._zygote import Zygote
+
+log = logging.getLogger("trisig")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a master is opened with; see `open_master`."""
+
+    cores: int = 1
+    grace: float = 10.0
+    max_attempts: int = 3
+    max_queued: int = 64_000_000
+    handler_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("cores", 1, 4096), ("max_attempts", 1, 1000), ("max_queued", 1, 2**40)):
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise TypeError(f"{name} is a whole number, not {value!r}")
+            if not least <= value <= most:
+                raise ValueError(f"{name} is a number from {least} to {most}, not {value}")
+        _seconds("grace", self.grace, zero=True)
+        if self.handler_timeout is not None:
+            _seconds("handler_timeout", self.handler_timeout, zero=False)
+
+
+def _seconds(name: str, value: object, *, zero: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if not (value > 0 or (zero and value == 0)) or value == float("inf"):
+        raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0, not {value}")
+
+
+class Master:
+    """A running master; made by `open_master`."""
+
+    def __init__(self, signals: Signals, topology: Topology, options: Options) -> None:
+        self._signals = signals
+        self._topology = topology
+        self._options = options
+        places = topology.processes()
+        self._shared = Shared(len(places))
+        self._table = Table(self._shared.table)
+        for signum, declared in signals._declared.items():
+            self._table.register(signum, Entry(declared.target))
+        self._gate = Gate(self._shared.gate)
+        self._ledger = Ledger(options.max_attempts)
+        slots = [Slot(*place, memory) for place, memory in zip(places, self._shared.slots, strict=True)]
+        self._dispatcher = Dispatcher(
+            topology, slots, self._table, self._ledger, self._gate, max_queued=options.max_queued, grant=self._grant, nudge=self._nudge
+        )
+        self._keepers = {slot.name: self._keeper(slot) for slot in slots}
+        self._raiser = LocalRaiser(self._dispatcher.accept, self._gate)
+        self._sources = Sources(self._raiser.send, from_spec)
+        self._late = LateHandlers(self._shared.late, self._push_all)
+        self._control = Control(topology, self._table, self._dispatcher.desk, self._late, self._sources, self._dispatcher.refresh)
+        self._local = Local(
+            signals, topology, self._table, self._raiser, self._dispatcher.desk, self._late, self._sources, self._dispatcher.refresh
+        )
+        self._zygote = Zygote(self._become)
+        self._engine = trio.CancelScope()
+        self._sources_scope = trio.CancelScope()
+        self._runs = False
+        self._hurry = trio.CancelScope(shield=True)
+        self._final: MasterStatistics | None = None
+        self._info = ProcessInfo("master", 0, current_process().pid)
+
+    def _keeper(self, slot: Slot) -> Keeper:
+        farms = self._topology.farms_of(slot.kind, slot.number)
+        return Keeper(slot, farms, self._spawn, self, self._options.grace)
+
+    # What users see
+
+    @property
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """The live processes, the master first."""
+        return (self._info, *(keeper.info for keeper in self._keepers.values() if keeper.pid))
+
+    def cheap(self, number: int) -> Awaitable[None]:
+        """Stop a worker; its slot stays empty until `wake`.
+
+        It finishes the handler that it runs; what it has not started goes back: to the other workers if it was
+        for any of them, else it waits for the slot to be filled again. The stop begins at once; await the result
+        to know when it is over.
+
+        Raises:
+            ValueError: there is no such worker.
+        """
+        slot, keeper = self._worker(number)
+        slot.active = False
+        self._dispatcher.refresh()
+        keeper.leave()
+        return _Reached(keeper, "cheap", "stopped")
+
+    def wake(self, number: int) -> Awaitable[None]:
+        """Fill the slot of a worker again; await the result to know when the worker is ready.
+
+        Raises:
+            ValueError: there is no such worker.
+        """
+        slot, keeper = self._worker(number)
+        slot.active = True
+        self._dispatcher.refresh()
+        keeper.wake()
+        return _Reached(keeper, "ready", "stopped")
+
+    def _worker(self, number: int) -> tuple[Slot, Keeper]:
+        if type(number) is not int:
+            raise TypeError(f"a worker is named by its number, not {number!r}")
+        name = f"worker{number}"
+        if name not in self._keepers:
+            raise ValueError(f"there is no {name}; there are {self._topology.workers} workers")
+        return self._dispatcher.slots[name], self._keepers[name]
+
+    def statistics(self) -> MasterStatistics:
+        """Where every signal is at this moment, per process and per signal."""
+        if self._final is not None:
+            return self._final
+        self._dispatcher.settle()
+        ledger, queued = self._ledger, self._dispatcher.queued()
+        return MasterStatistics(
+            accepted=ledger.accepted.total,
+            done=ledger.done.total,
+            failed=ledger.failed.total,
+            queued=queued,
+            in_flight=ledger.pending - queued,
+            dead_lettered=ledger.dead_lettered.total,
+            redelivered=ledger.redelivered,
+            waiting=self._dispatcher.desk.waiting,
+            processes={name: self._process_statistics(name) for name in self._keepers},
+            signals={s.signum: s for s in map(self._signal_statistics, range(SIGNALS)) if s.target or s.accepted},
+            sources=self._sources.statistics(),
+        )
+
+    def _process_statistics(self, name: str) -> ProcessStatistics:
+        slot, keeper = self._dispatcher.slots[name], self._keepers[name]
+        done, failed = slot.account()
+        return ProcessStatistics(
+            name=name,
+            kind=slot.kind,
+            number=slot.number,
+            pid=keeper.pid,
+            state=keeper.state,
+            respawns=max(keeper.respawns, 0),
+            done=done,
+            failed=failed,
+            queued=len(slot.queue),
+            in_flight=slot.lane.in_flight if slot.lane else 0,
+            running=tuple(slot.lane.running()) if slot.lane else (),
+        )
+
+    def _signal_statistics(self, signum: int) -> SignalStatistics:
+        entry, ledger = self._table[signum], self._ledger
+        return SignalStatistics(
+            signum=signum,
+            target=entry.target.text if entry else None,
+            owner=entry.owner if entry else None,
+            accepted=ledger.accepted.by_signum[signum],
+            done=ledger.done.by_signum[signum],
+            failed=ledger.failed.by_signum[signum],
+            dead_lettered=ledger.dead_lettered.by_signum[signum],
+        )
+
+    # What a Keeper needs
+
+    def accept(self, signals: bytes) -> None:
+        self._dispatcher.accept(signals)
+
+    def heard(self, slot: Slot) -> None:
+        self._dispatcher.heard(slot)
+
+    def attach(self, slot: Slot, pipe: int, back: int) -> None:
+        self._dispatcher.attach(slot, pipe, back)
+
+    def detach(self, slot: Slot) -> list[DeadLetter]:
+        return self._dispatcher.detach(slot)
+
+    def answer(self, keeper: Keeper, message: Message) -> Message | None:
+        return self._control.answer(keeper, message)
+
+    def ended(self, name: str) -> None:
+        """A process has ended: with it what it registered for itself and what its tasks waited for."""
+        self._dispatcher.desk.left(name)
+        if self._table.end_of(name):
+            self._dispatcher.refresh()
+
+    async def _spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
+        try:
+            return await self._zygote.spawn(job, fds)
+        except trio.BrokenResourceError:
+            log.warning("master: the process that forks the children was lost, it is replaced")
+            await self._zygote.aclose()
+            self._zygote.fork(private_fds=[fd for keeper in self._keepers.values() for fd in keeper.fds()])
+            return await self._zygote.spawn(job, fds)
+
+    def _grant(self, process: str, key: int, signum: int) -> None:
+        if process == "master":
+            self._local.granted(key, signum)
+        else:
+            self._keepers[process].push({"do": "grant", "key": key, "signum": signum})
+
+    def _nudge(self, name: str) -> None:
+        self._keepers[name].push({"do": "ring"})
+
+    def _push_all(self, message: Message) -> None:
+        for keeper in self._keepers.values():
+            keeper.push(message)
+
+    # In the child
+
+    def _become(self, job: str, fds: list[int]) -> None:
+        """What a newly forked process does."""
+        name = json.loads(job)["name"]
+        index = list(self._keepers).index(name)
+        kind, number = self._topology.processes()[index]
+        info = ProcessInfo(kind, number, os.getpid(), self._topology.farms_of(kind, number))
+        identity.set(info)
+        child = _worker.Child(
+            info, index, self._shared, self._gate, ChildEnds.received(fds), self._declared_for(info), self._signals, self._options.cores
+        )
+        self._signals._link = child
+        self._signals._in_child = True
+        trio.run(child.run)
+
+    def _declared_for(self, info: ProcessInfo) -> _worker.Declared:
+        def matches(target: Target | None) -> bool:
+            return target is None or (info.kind, info.number) in self._topology.members(target)
+
+        signals = self._signals
+        return _worker.Declared(
+            handlers={signum: declared.handler for signum, declared in signals._declared.items()},
+            hooks=[hook for target, hook in signals._hooks if matches(target)],
+            services=[service for target, service in signals._services if matches(target)],
+        )
+
+    # Its life
+
+    def begin(self) -> None:
+        """Fork the zygote, and with it everything that the application has declared so far."""
+        for source in self._signals._sources:
+            self._signals._sources[source] = self._sources.add(source)
+        try:
+            self._zygote.fork()
+        except BaseException:
+            self._close()
+            raise
+        self._signals._link = self._local
+        self._signals._in_child = False
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """The engine: everything that must go on until the last child has left."""
+        try:
+            with self._engine:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._dispatcher.watch_silence)
+                    nursery.start_soon(self._raiser.listen)
+                    for keeper in self._keepers.values():
+                        nursery.start_soon(keeper.keep, name=f"keep {keeper.name}")
+                    for keeper in self._keepers.values():
+                        await keeper.reached("ready")
+                    await nursery.start(self._run_sources)
+                    self._engine.shield = True
+                    self._runs = True
+                    task_status.started()
+        finally:
+            self._runs = False
+            self._hurry.cancel()
+            with trio.CancelScope(shield=True):
+                await self._zygote.aclose()
+            self._final = self.statistics()
+            self._close()
+
+    def _close(self) -> None:
+        self._raiser.close()
+        self._gate.close()
+
+    async def end(self) -> None:
+        """Shut down, if there is anything left to, and say what was not delivered."""
+        if self._runs:
+            await self._shut_down()
+            self._engine.cancel()
+
+    async def _run_sources(self, task_status: trio.TaskStatus[None]) -> None:
+        with self._sources_scope:
+            await self._sources.run(task_status=task_status)
+
+    async def _shut_down(self) -> None:
+        """Stop in order, within the grace."""
+        with self._hurry:
+            self._hurry.deadline = trio.current_time() + self._options.grace
+            self._sources_scope.cancel()
+            self._push_all({"do": "drain"})
+            await self._drained()
+            for keeper in self._keepers.values():
+                keeper.leave(final=True)
+            for keeper in self._keepers.values():
+                await keeper.reached("stopped")
+
+    async def _drained(self) -> None:
+        while True:
+            for keeper in self._keepers.values():
+                keeper.take_raised()
+            self._raiser.take()
+            self._dispatcher.settle()
+            if not self._dispatcher.deliverable():
+                return
+            await self._dispatcher.progress()
+
+    def stop_now(self) -> None:
+        """Give up what is not delivered yet, and end the children."""
+        self._hurry.cancel()
+
+    def report(self) -> None:
+        """Say in the log what was not delivered."""
+        left = self.statistics()
+        if undelivered := left.queued + left.in_flight:
+            log.warning("master: stopped with %d signals undelivered", undelivered)
+        if left.dead_lettered:
+            log.warning("master: %d signals were dead-lettered", left.dead_lettered)
+
+
+class _Reached:
+    """Awaitable: a slot has reached a state."""
+
+    def __init__(self, keeper: Keeper, *states: str) -> None:
+        self._keeper = keeper
+        self._states = states
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._keeper.reached(*self._states).__await__()
+
+
+@asynccontextmanager
+async def open_master(
+    signals: Signals,
+    *,
+    workers: int = 1,
+    mules: int = 0,
+    farms: Mapping[str, Sequence[int]] | None = None,
+    spoolers: int = 0,
+    cores: int = 1,
+    grace: float = 10.0,
+    max_attempts: int = 3,
+    max_queued: int = 64_000_000,
+    handler_timeout: float | None = None,
+) -> AsyncIterator[Master]:
+    """Open a master and its children inside a running `trio.run`; ready when every child is.
+
+    On leaving, sources stop, services end, what is queued is delivered and the children leave, all within
+    `grace` seconds; what is left then is killed, and what it did not finish is counted in the log. Cancelling
+    the scope around it does the same.
+
+    Args:
+        signals: the application.
+        workers, mules, spoolers: how many processes of each kind.
+        farms: names of mule farms, each with the numbers of its mules, for example `{"busy": (1, 2)}`.
+        cores: how many async handlers one process may run at a time.
+        grace: seconds that a shutdown may take.
+        max_attempts: how often a handler may end its process before its signal is dead-lettered.
+        max_queued: pending signals at which `send` waits and `send_nowait` raises `trio.WouldBlock`.
+        handler_timeout: seconds after which a process whose handler still runs is killed; None for no limit.
+
+    Raises:
+        TargetError: a target, hook, service or farm names processes that there are not.
+        ValueError, TypeError: another argument that cannot be.
+        ChildFailedError: a child could not start; nothing is left running.
+        trio.BusyResourceError: these signals have an open master already.
+    """
+    topology = Topology(workers, mules, spoolers, dict(farms or {}))
+    options = Options(cores, grace, max_attempts, max_queued, handler_timeout)
+    _check_targets(signals, topology)
+    if signals._link is not None and not signals._in_child:
+        raise trio.BusyResourceError("these signals have an open master already; use another Signals for another master")
+    master = Master(signals, topology, options)
+    before = signals._link, signals._in_child
+    with _unwrapped():
+        async with trio.open_nursery() as nursery:
+            master.begin()
+            try:
+                await nursery.start(master.run)
+                yield master
+            finally:
+                with trio.CancelScope(shield=True):
+                    await master.end()
+                signals._link, signals._in_child = before
+    master.report()
+
+
+def _check_targets(signals: Signals, topology: Topology) -> None:
+    """Everything that was declared must name processes that there will be."""
+    for declared in signals._declared.values():
+        topology.members(declared.target)
+    for target, _ in signals._hooks:
+        if target is not None:
+            topology.members(target)
+    for target, _ in signals._services:
+        topology.members(target)
+
+
+@contextmanager
+def _unwrapped() -> Generator[None, None, None]:
+    """Let a lone exception out of the groups that nurseries put around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        if len(leaves) > 1 and not all(isinstance(leaf, ChildFailedError) for leaf in leaves):
+            raise
+        only = leaves[0]
+        context = only.__context__
+        try:
+            raise only
+        finally:
+            only.__context__ = context
+
+
+def _leaves(error: BaseException) -> Generator[BaseException, None, None]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for inner in error.exceptions:
+        yield from _leaves(inner)

@@ -1,0 +1,215 @@
+"""A child's main loop: bytes from the lane to handlers, progress to the marks.
+
+A byte of its own queue may be read together with others; a byte of a shared queue is read alone, and only
+when a core is free to run it, so that what this process has not started can still be given to another one.
+`FREE_UNTIL` says how far the numbers are its own. After half a millisecond of work, or when there is none
+left, it rings the bell once and lets its other tasks run.
+
+The order of the stores is the accounting: started, the handler, done. A process that is killed between two of
+them leaves a signal that either was not started, or is run once more.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import trio
+
+from ._handlers import Handler
+from ._ledger import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED, WINDOW
+from ._shared import FREE_UNTIL, SENT, SlotMemory
+
+_SLICE = 0.0005  # seconds
+
+log = logging.getLogger("trisig")
+
+
+class Runner:
+    """Runs the handlers of one child.
+
+    Args:
+        name: of the process, for the log.
+        memory: the child's slot of the shared memory.
+        lane: the reading end of its lane, non-blocking.
+        bell: an eventfd that the master waits for.
+        handlers: 256 handlers or None, read afresh for every signal.
+        late: the shared word that counts the handlers which were registered late.
+        cores: how many async handlers may run at a time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        memory: SlotMemory,
+        lane: int,
+        bell: int,
+        handlers: list[Handler | None],
+        late: memoryview,
+        cores: int,
+    ) -> None:
+        self._name = name
+        self._words = memory.words
+        self._marks = memory.marks
+        self._finished = memory.finished
+        self._lane = lane
+        self._bell = bell
+        self._handlers = handlers
+        self._late = late
+        self.late_known = 0
+        self._cores = trio.Semaphore(cores)
+        self._batch: Iterator[int] = iter(b"")
+        self._number = 0  # of the next signal to start
+        self._taken = 0  # of the next signal to read
+        self._listed = 0
+        self._holding: set[trio.lowlevel.Task] = set()
+        self._asides = 0
+        self.watchers: list[Callable[[int], None]] = []  # called after a handler ran
+
+    async def serve(self, catch_up: Callable[[], Awaitable[None]]) -> None:
+        """Run handlers until stopped; async ones that are running then go on to their end.
+
+        Args:
+            catch_up: waits until this process knows the handlers that were registered late.
+        """
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as self._serving:
+                while True:
+                    await self._wait_for_signals()
+                    while self._cores.value:
+                        if self._late[0] != self.late_known:
+                            await catch_up()
+                        more = self._run(nursery)
+                        self.ring()
+                        if not more:
+                            break
+                        await trio.lowlevel.checkpoint()
+
+    def stop(self) -> None:
+        """Start no more handlers."""
+        self._serving.cancel()
+
+    def ring(self) -> None:
+        """Ask the master to look at the marks."""
+        os.eventfd_write(self._bell, 1)
+
+    async def _wait_for_signals(self) -> None:
+        if not self._cores.value:
+            async with self._cores:
+                pass
+        if self._number == self._taken:
+            if self._words[SENT] <= self._number:
+                await trio.lowlevel.wait_readable(self._lane)
+            self._read()
+
+    def _read(self) -> bool:
+        own = self._words[FREE_UNTIL] - self._taken
+        try:
+            signals = os.read(self._lane, own if 1 < own <= WINDOW else 1)
+        except BlockingIOError:
+            return False  # taken back by the master
+        if not signals:
+            self.stop()  # the master is gone
+        self._batch = iter(signals)
+        self._taken += len(signals)
+        return bool(signals)
+
+    def _run(self, nursery: trio.Nursery) -> bool:
+        """Run what can run now, for about one slice; whether there is more to run.
+
+        One long function: this is the path that every signal takes.
+        """
+        marks, handlers, watchers = self._marks, self._handlers, self.watchers
+        words, late, end = self._words, self._late, monotonic() + _SLICE
+        number = self._number
+        try:
+            while True:
+                for signum in self._batch:
+                    index = number % WINDOW
+                    number += 1
+                    handler = handlers[signum]
+                    if handler is None:
+                        self._unknown(signum, index)
+                        continue
+                    marks[index] = STARTED
+                    try:
+                        result = handler(signum)
+                    except Exception:
+                        self._failed(signum)
+                        marks[index] = FAILED
+                    else:
+                        if result is not None and inspect.isawaitable(result):
+                            marks[index] = ASIDE
+                            self._set_aside(nursery, result, signum, number - 1)
+                            if not self._cores.value:
+                                return False
+                            continue
+                        marks[index] = DONE
+                    if watchers:
+                        self._ran(signum)
+                    if monotonic() >= end:
+                        return True
+                if words[SENT] <= number or not self._read():
+                    return False
+                if late[0] != self.late_known:
+                    return True
+        finally:
+            self._number = number
+
+    def _unknown(self, signum: int, index: int) -> None:
+        log.warning("%s: signal %d has no handler here any more; it waits for whoever calls wait()", self._name, signum)
+        self._marks[index] = RETURNED
+
+    def _failed(self, signum: int) -> None:
+        log.exception("%s: the handler of signal %d failed", self._name, signum)
+
+    def _ran(self, signum: int) -> None:
+        for watcher in list(self.watchers):
+            watcher(signum)
+
+    # Async handlers
+
+    def _set_aside(self, nursery: trio.Nursery, handler: Awaitable[object], signum: int, number: int) -> None:
+        self._cores.acquire_nowait()
+        self._asides += 1
+        nursery.start_soon(self._run_aside, handler, signum, number, name=f"signal {signum}")
+
+    async def _run_aside(self, handler: Awaitable[object], signum: int, number: int) -> None:
+        task = trio.lowlevel.current_task()
+        self._holding.add(task)
+        state = DONE
+        try:
+            await handler
+        except Exception:
+            self._failed(signum)
+            state = FAILED
+        finally:
+            self._asides -= 1
+            if task in self._holding:
+                self._holding.discard(task)
+                self._cores.release()
+        self._list(number, state)
+        self._ran(signum)
+
+    def _list(self, number: int, state: int) -> None:
+        self._finished[self._listed % FINISHED] = number << 2 | state
+        self._listed += 1
+        self._finished[FINISHED] = self._listed
+        self.ring()
+
+    @asynccontextmanager
+    async def core_lent(self) -> AsyncIterator[None]:
+        """While the body waits for a signal, let another handler run on this one's core."""
+        task = trio.lowlevel.current_task()
+        lends = task in self._holding and self._asides < WINDOW
+        if lends:
+            self._holding.discard(task)
+            self._cores.release()
+        yield
+        if lends:
+            await self._cores.acquire()
+            self._holding.add(task)

@@ -1,0 +1,238 @@
+"""`Signals`: what an application declares, and the verbs that every process uses.
+
+The object is made in the master and forked with it. It has a link to the process that it finds itself in:
+none before a master opens, the master's own verbs in the master, a child's in a child. Verbs go through the
+link; declarations are kept here, so that they hold for every master that opens later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from . import _handlers
+from ._errors import NoMasterError
+from ._events import check_source
+from ._handlers import Handler
+from ._sources.base import EventSource
+from ._table import SIGNALS, check_signum, full, taken, unknown
+from ._targets import Target, parse, parse_fixed
+
+H = TypeVar("H", bound=Handler)
+F = TypeVar("F", bound=Callable[[], object])
+S = TypeVar("S", bound=Callable[..., Awaitable[object]])
+
+
+class Link(Protocol):
+    """The verbs, as the process has them."""
+
+    def send_nowait(self, signum: int) -> None: ...
+    async def send(self, signum: int) -> None: ...
+    async def wait(self, signum: int | None) -> int: ...
+    def register(self, signum: int, target: str, handler: Handler) -> None: ...
+    def unregister(self, signum: int) -> None: ...
+    def is_registered(self, signum: int) -> bool: ...
+    def free_signum(self) -> int: ...
+    def add_source(self, source: EventSource) -> int: ...
+    def remove_source(self, key: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A handler that was registered in the master."""
+
+    target: Target
+    handler: Handler
+
+
+class Signals:
+    """The signals of one application.
+
+    Register handlers, hooks and services, then open a master with it (`open_master`, `run`, or `trisig run`
+    on the command line). Afterwards the same object works in every process of the tree.
+    """
+
+    def __init__(self) -> None:
+        self._declared: dict[int, Declaration] = {}
+        self._hooks: list[tuple[Target | None, Callable[[], object]]] = []
+        self._services: list[tuple[Target, Callable[..., Awaitable[object]]]] = []
+        self._sources: dict[EventSource, int | None] = {}
+        self._link: Link | None = None
+        self._in_child = False
+
+    # The table
+
+    def register(self, signum: int, target: str, handler: Handler) -> None:
+        """Set the handler of a signal and who runs it.
+
+        Registered in the master before it opens, every process has the handler. Registered there later, it is
+        sent to the processes, which works for functions whose closures can be pickled. Registered in a child,
+        only that process can run it, and the entry ends with it.
+
+        Args:
+            signum: 0 to 255.
+            target: who runs it: `worker` (the first available one), `workers`, `mule2`, `farm_busy` ...
+            handler: a plain or async function of one argument, the signal number.
+
+        Raises:
+            TypeError, ValueError: not a signal number, or not a handler.
+            TargetError: not a target, or one that the running master does not have.
+            SignalTableError: the number is registered already.
+        """
+        check_signum(signum)
+        parsed = parse(target)
+        _handlers.check_handler(handler)
+        if self._link is not None:
+            self._link.register(signum, target, handler)
+        elif signum in self._declared:
+            raise taken(signum)
+        if not self._in_child:
+            self._declared[signum] = Declaration(parsed, handler)
+
+    def handler(self, signum: int, target: str = "worker") -> Callable[[H], H]:
+        """Decorate the handler of a signal; returns the function unchanged. See `register`."""
+
+        def decorate(handler: H) -> H:
+            self.register(signum, target, handler)
+            return handler
+
+        return decorate
+
+    def unregister(self, signum: int) -> None:
+        """Remove an entry (uWSGI cannot). Signals that were raised before are still delivered.
+
+        Raises:
+            SignalTableError: the number is not registered.
+        """
+        check_signum(signum)
+        if self._link is not None:
+            self._link.unregister(signum)
+        elif signum not in self._declared:
+            raise unknown(signum)
+        if not self._in_child:
+            self._declared.pop(signum, None)
+
+    def is_registered(self, signum: int) -> bool:
+        """Whether a signal has an entry in the table."""
+        check_signum(signum)
+        return self._link.is_registered(signum) if self._link is not None else signum in self._declared
+
+    def free_signum(self) -> int:
+        """The lowest number that is not registered.
+
+        Raises:
+            SignalTableError: all 256 are.
+        """
+        if self._link is not None:
+            return self._link.free_signum()
+        for signum in range(SIGNALS):
+            if signum not in self._declared:
+                return signum
+        raise full()
+
+    # Raising and waiting
+
+    async def send(self, signum: int) -> None:
+        """Raise a signal; returns once the master has it, and waits while its queue is full.
+
+        Raises:
+            NoMasterError: no master is open.
+        """
+        await self._linked("send", signum).send(signum)
+
+    def send_nowait(self, signum: int) -> None:
+        """Raise a signal from a plain function or a thread.
+
+        Raises:
+            trio.WouldBlock: the master's queue is full; the signal was not raised.
+            NoMasterError: no master is open.
+        """
+        self._linked("send_nowait", signum).send_nowait(signum)
+
+    async def wait(self, signum: int | None = None) -> int:
+        """Wait for a signal and return its number.
+
+        Without a number: the next signal that has no handler; such signals wait in the master, in order, for
+        whoever asks first. With a number: the next time that it reaches this process; if it has a handler,
+        after the handler ran here. A handler that waits lends its core to other handlers meanwhile.
+
+        Raises:
+            NoMasterError: no master is open.
+        """
+        return await self._linked("wait", 0 if signum is None else signum).wait(signum)
+
+    def _linked(self, verb: str, signum: int) -> Link:
+        check_signum(signum)
+        if self._link is None:
+            raise NoMasterError(f"{verb}() needs a master; open one with trisig.open_master or trisig.run")
+        return self._link
+
+    # In every process
+
+    def on_start(self, target: str | None = None) -> Callable[[F], F]:
+        """Decorate a function, plain or async, that each matching child runs before its first signal.
+
+        Args:
+            target: one that names fixed processes, such as `workers` or `mule2`; None for all children.
+
+        Raises:
+            TargetError: not a target, or one that means the first available process.
+        """
+        parsed = None if target is None else parse_fixed(target)
+
+        def decorate(hook: F) -> F:
+            _handlers.check_callable(hook, "a start hook")
+            self._hooks.append((parsed, hook))
+            return hook
+
+        return decorate
+
+    def service(self, target: str) -> Callable[[S], S]:
+        """Decorate an async function that runs for the life of each matching child.
+
+        It is started before the child is ready, with `nursery.start` if it takes `task_status`, and cancelled
+        when the child ends. If it raises, the child ends and is replaced.
+
+        Args:
+            target: one that names fixed processes, such as `workers`; `farm_busy` means all its members.
+
+        Raises:
+            TargetError: not a target, or one that means the first available process.
+        """
+        parsed = parse_fixed(target)
+
+        def decorate(service: S) -> S:
+            _handlers.check_callable(service, "a service")
+            self._services.append((parsed, service))
+            return service
+
+        return decorate
+
+    # Event sources
+
+    def add_source(self, source: EventSource) -> EventSource:
+        """Let a source raise signals, from now on or from when a master opens.
+
+        Raises:
+            TypeError: not an `EventSource`, or in a child one that only the master can run.
+            ValueError: it has been added already.
+        """
+        check_source(source)
+        if source in self._sources:
+            raise ValueError(f"{source} has been added already")
+        self._sources[source] = None if self._link is None else self._link.add_source(source)
+        return source
+
+    def remove_source(self, source: EventSource) -> None:
+        """Take a source back, in any process that knows it.
+
+        Raises:
+            ValueError: it was not added, was removed before, or has ended.
+        """
+        check_source(source)
+        if source not in self._sources:
+            raise ValueError(f"{source} is not running: it was not added, or was removed before")
+        key = self._sources.pop(source)
+        if self._link is not None and key is not None:
+            self._link.remove_source(key)

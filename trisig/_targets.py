@@ -1,0 +1,176 @@
+"""Targets: the words that say which processes run a handler. Pure.
+
+A word is parsed when it is used, without knowing how many processes there will be, and resolved against
+a `Topology` once there is one. Both steps raise `TargetError`; nothing else in trisig reads the words.
+
+    ""  worker  worker0     first available worker       workers  active-workers  workerN
+    spooler                 first available spooler      spoolers  spoolerN
+    mule  mule0             first available mule         mules  muleN
+    farmN  farm_NAME        first available mule of that farm
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ._errors import TargetError
+from ._process import Kind
+
+Audience = Literal["first", "all", "active", "one"]
+
+_KINDS: tuple[Kind, ...] = ("worker", "mule", "spooler")
+_WORDS = 'worker, workers, active-workers, workerN, mule, mules, muleN, farmN, farm_NAME, spooler, spoolers or spoolerN'
+_NUMBERED = re.compile(r"(worker|mule|spooler|farm)(0|[1-9][0-9]*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parsed target: `first`, `all`, `active` or `one` of a kind, or of a farm."""
+
+    text: str
+    kind: Kind
+    audience: Audience
+    number: int = 0
+    farm: int | str | None = None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it names the same processes every time, as services and start hooks need."""
+        return self.audience != "first" or self.farm is not None
+
+
+@dataclass(frozen=True)
+class Topology:
+    """How many processes of each kind there are, and which mules form which farm.
+
+    Raises:
+        TypeError: a count that is not an int.
+        ValueError: a negative count, or a farm that is not a name with numbers of mules.
+        TargetError: a farm that names a mule which does not exist.
+    """
+
+    workers: int = 1
+    mules: int = 0
+    spoolers: int = 0
+    farms: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for word in ("workers", "mules", "spoolers"):
+            _count(word, getattr(self, word))
+        checked = {name: self._farm(name, members) for name, members in self.farms.items()}
+        object.__setattr__(self, "farms", checked)
+
+    def _farm(self, name: str, members: Iterable[int]) -> tuple[int, ...]:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a farm's name is text, for example 'busy', not {name!r}")
+        if isinstance(members, (str, bytes)) or not isinstance(members, Iterable):
+            raise TypeError(f"farm {name!r}: write the numbers of its mules, for example (1, 2), not {members!r}")
+        numbers = tuple(dict.fromkeys(members))
+        if not numbers:
+            raise TargetError(f"farm {name!r} has no mules; write the numbers of its mules, for example (1, 2)")
+        for number in numbers:
+            if type(number) is not int:
+                raise TypeError(f"farm {name!r}: a mule is named by its number, not {number!r}")
+            if not 1 <= number <= self.mules:
+                raise TargetError(f"farm {name!r} names mule{number}, but {_have(self.mules, 'mule')}")
+        return numbers
+
+    def count(self, kind: Kind) -> int:
+        return {"worker": self.workers, "mule": self.mules, "spooler": self.spoolers}.get(kind, 0)
+
+    def processes(self) -> list[tuple[Kind, int]]:
+        """Every child as (kind, number), in the order in which they are started."""
+        return [(kind, number) for kind in _KINDS for number in range(1, self.count(kind) + 1)]
+
+    def farms_of(self, kind: Kind, number: int) -> tuple[str, ...]:
+        return tuple(name for name, mules in self.farms.items() if kind == "mule" and number in mules)
+
+    def members(self, target: Target) -> tuple[tuple[Kind, int], ...]:
+        """The processes that a target can reach, cheaped or not.
+
+        Raises:
+            TargetError: this topology has none.
+        """
+        if target.farm is not None:
+            return tuple(("mule", number) for number in self._mules_of(target))
+        have = self.count(target.kind)
+        if target.audience == "one":
+            if target.number > have:
+                raise TargetError(f"target {target.text!r}: {_have(have, target.kind)}")
+            return ((target.kind, target.number),)
+        if not have:
+            raise TargetError(f"target {target.text!r}: {_have(have, target.kind)}; open the master with {target.kind}s=1 or more")
+        return tuple((target.kind, number) for number in range(1, have + 1))
+
+    def _mules_of(self, target: Target) -> tuple[int, ...]:
+        if isinstance(target.farm, str) and target.farm in self.farms:
+            return self.farms[target.farm]
+        if isinstance(target.farm, int) and 1 <= target.farm <= len(self.farms):
+            return list(self.farms.values())[target.farm - 1]
+        known = ", ".join(self.farms) or "none"
+        raise TargetError(f"target {target.text!r}: there is no such farm (farms: {known})")
+
+
+def parse(text: str) -> Target:
+    """Read a target word.
+
+    Raises:
+        TypeError: not text.
+        TargetError: not a target.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a target is text, for example 'workers', not {text!r}")
+    if text in ("", "worker", "mule", "spooler"):
+        return Target(text, _kind(text or "worker"), "first")
+    if text == "active-workers":
+        return Target(text, "worker", "active")
+    if text in ("workers", "mules", "spoolers"):
+        return Target(text, _kind(text[:-1]), "all")
+    if text.startswith("farm_") and len(text) > len("farm_"):
+        return Target(text, "mule", "first", farm=text[len("farm_") :])
+    numbered = _NUMBERED.fullmatch(text)
+    if numbered is None:
+        raise TargetError(f"{text!r} is not a target; write {_WORDS}")
+    return _numbered(text, numbered[1], int(numbered[2]))
+
+
+def _numbered(text: str, word: str, number: int) -> Target:
+    if word == "farm" and number:
+        return Target(text, "mule", "first", farm=number)
+    if number and word != "farm":
+        return Target(text, _kind(word), "one", number)
+    if word in ("worker", "mule"):
+        return Target(text, _kind(word), "first")
+    raise TargetError(f"{text!r} is not a target: {word}s are numbered from 1")
+
+
+def parse_fixed(text: str) -> Target:
+    """Read a target that names fixed processes; of a farm, all its members.
+
+    Raises:
+        TargetError: not a target, or one that means the first available process.
+    """
+    target = parse(text)
+    if not target.fixed:
+        raise TargetError(f"{text!r} means whichever {target.kind} is available first; name fixed ones, for example '{target.kind}s' or '{target.kind}1'")
+    return target
+
+
+def _kind(word: str) -> Kind:
+    return next(kind for kind in _KINDS if kind == word)
+
+
+def _count(word: str, value: object) -> None:
+    if type(value) is not int:
+        raise TypeError(f"{word} is a count of processes, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{word} is a count of processes, 0 or more, not {value}")
+
+
+def _have(count: int, kind: str) -> str:
+    if not count:
+        return f"there are no {kind}s"
+    return f"there is only {kind}1" if count == 1 else f"there are only {kind}1 to {kind}{count}"

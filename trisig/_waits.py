@@ -1,0 +1,90 @@
+"""Signals without a handler, and those who wait for them. Pure.
+
+They stay in one queue, in order. A process asks for the next one, or for the next of one number; whoever
+asked first is granted first. A grant is in flight until the process says that its `wait` has returned; if
+it is cancelled or the process ends, the signal goes back to its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ._ledger import Ledger, Queue
+
+Grant = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class _Ask:
+    process: str
+    key: int
+    wanted: int | None
+
+
+class WaitDesk:
+    """Matches unregistered signals with waiting tasks.
+
+    Args:
+        ledger: the counters to keep.
+        grant: called with (process, key, signum) when a signal goes to the one who asked with that key.
+    """
+
+    def __init__(self, ledger: Ledger, grant: Grant) -> None:
+        self._ledger = ledger
+        self._grant = grant
+        self.queue = Queue("wait", shared=True)
+        self._asks: list[_Ask] = []
+        self._granted: dict[tuple[str, int], tuple[int, int]] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._granted)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait."""
+        return len(self._asks)
+
+    def ask(self, process: str, key: int, wanted: int | None) -> None:
+        """Wait for the next unregistered signal, or for the next of one number."""
+        self._asks.append(_Ask(process, key, wanted))
+        self.match()
+
+    def end(self, process: str, key: int, *, took: bool) -> None:
+        """The wait is over: its signal was taken, or is not wanted any more."""
+        self._asks = [ask for ask in self._asks if (ask.process, ask.key) != (process, key)]
+        granted = self._granted.pop((process, key), None)
+        if granted is None:
+            return
+        position, signum = granted
+        if took:
+            self._ledger.finish(self.queue, position, bytes((signum,)))
+        else:
+            self._ledger.put_back(self.queue, position, bytes((signum,)))
+            self.match()
+
+    def left(self, process: str) -> None:
+        """A process has ended: forget what it waited for, put back what it was granted."""
+        keys = [ask.key for ask in self._asks if ask.process == process]
+        keys += [key for name, key in self._granted if name == process]
+        for key in keys:
+            self.end(process, key, took=False)
+
+    def match(self) -> None:
+        """Grant what can be granted, those who asked first being first."""
+        for ask in list(self._asks):
+            if not len(self.queue):
+                return
+            found = self._find(ask.wanted)
+            if found is not None:
+                self._asks.remove(ask)
+                self._granted[ask.process, ask.key] = found
+                self._grant(ask.process, ask.key, found[1])
+
+    def _find(self, wanted: int | None) -> tuple[int, int] | None:
+        if wanted is None:
+            start, data = self.queue.take(1)
+            return start, data[0]
+        position = self.queue.take_first(wanted)
+        return None if position is None else (position, wanted)

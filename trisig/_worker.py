@@ -1,0 +1,258 @@
+"""A child process, from the fork to its end.
+
+    hello -> start hooks -> services -> ready -> signals ... -> leave
+
+It asks the master for what it needs (`requests`) and is told the rest (`pushes`): handlers that were
+registered late, signals that were granted to a waiting task, to end its services, and, by the end of that
+socket, to leave. Whatever fails before `ready` is reported to the master with its traceback.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import trio
+
+from . import _asking, _handlers
+from ._asking import Asking
+from ._errors import NoMasterError
+from ._handlers import Handler
+from ._process import ProcessInfo
+from ._raiser import Gate, Raiser
+from ._runner import Runner
+from ._shared import Shared
+from ._table import SIGNALS, TableView, check_signum
+from ._targets import parse
+from ._wires import ChildEnds
+
+log = logging.getLogger("trisig")
+
+Hook = Callable[[], object]
+Service = Callable[..., Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an application declared for one process before the fork."""
+
+    handlers: dict[int, Handler]
+    hooks: Sequence[Hook]
+    services: Sequence[Service]
+
+
+@dataclass(slots=True)
+class _Wait:
+    """One task in `wait`."""
+
+    wanted: int | None
+    over: trio.Event
+    signum: int | None = None
+    granted: bool = False
+
+
+class Child:
+    """The verbs and the life of one child process.
+
+    Args:
+        info: who it is.
+        signals: the application's `Signals`, for handlers that are sent later and refer to it.
+    """
+
+    def __init__(
+        self, info: ProcessInfo, slot: int, shared: Shared, gate: Gate, ends: ChildEnds, declared: Declared, signals: object, cores: int
+    ) -> None:
+        self.info = info
+        self._signals = signals
+        self._declared = declared
+        self._pushes = ends.pushes
+        self._late = shared.late
+        self._late_grew = trio.Event()
+        self._asking = Asking(ends.requests)
+        self._raiser = Raiser(ends.raised, gate)
+        self._table = TableView(shared.table)
+        self._handlers = [declared.handlers.get(signum) for signum in range(SIGNALS)]
+        self._runner = Runner(info.name, shared.slots[slot], ends.lane, ends.bell, self._handlers, shared.late, cores)
+        self._waits: dict[int, _Wait] = {}
+        self._keys = count()
+        self._services = trio.CancelScope()
+
+    # The verbs
+
+    def send_nowait(self, signum: int) -> None:
+        self._raiser.send_nowait(signum)
+
+    async def send(self, signum: int) -> None:
+        await self._raiser.send(signum)
+
+    def is_registered(self, signum: int) -> bool:
+        return self._table.is_registered(signum)
+
+    def free_signum(self) -> int:
+        return self._table.free_signum()
+
+    def register(self, signum: int, target: str, handler: Handler) -> None:
+        parse(target)
+        # In place before the master knows: the first signal may be faster than its answer.
+        before, self._handlers[signum] = self._handlers[signum], handler
+        try:
+            self._asking.ask("register", signum=signum, target=target)
+        except BaseException:
+            self._handlers[signum] = before
+            raise
+
+    def unregister(self, signum: int) -> None:
+        self._asking.ask("unregister", signum=signum)
+
+    def add_source(self, spec: dict[str, Any]) -> int:
+        key: int = self._asking.ask("add_source", spec=spec)
+        return key
+
+    def remove_source(self, key: int) -> None:
+        self._asking.ask("remove_source", key=key)
+
+    async def wait(self, signum: int | None) -> int:
+        if signum is not None:
+            check_signum(signum)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        key, wait = next(self._keys), _Wait(signum, trio.Event())
+        self._waits[key] = wait
+        self._watch()
+        took = False
+        try:
+            self._asking.post("wait", key=key, signum=signum)
+            async with self._runner.core_lent():
+                await wait.over.wait()
+            took = wait.granted
+            assert wait.signum is not None
+            return wait.signum
+        finally:
+            del self._waits[key]
+            self._watch()
+            # The master puts back what it granted to a wait that was cancelled.
+            self._asking.post("end_wait", key=key, took=took)
+
+    def _watch(self) -> None:
+        watched = any(wait.wanted is not None for wait in self._waits.values())
+        self._runner.watchers[:] = [self._ran] if watched else []
+
+    def _ran(self, signum: int) -> None:
+        for wait in self._waits.values():
+            if wait.wanted == signum and not wait.over.is_set():
+                wait.signum = signum
+                wait.over.set()
+
+    # Its life
+
+    async def run(self) -> None:
+        """Live until the master closes `pushes`; report to it what goes wrong before."""
+        self._ready = False
+        try:
+            await self._live()
+        except NoMasterError:
+            os._exit(1)  # nobody is left to tell, and the kernel is about to end this process anyway
+        except BaseException as error:
+            only = _only(error)
+            if not isinstance(only, SystemExit):
+                self._report(only)
+                only = SystemExit(1)
+            raise only from None
+
+    async def _live(self) -> None:
+        async with trio.open_nursery() as machine:
+            known = self._asking.ask("hello")
+            self._learn(known["handlers"])
+            self._runner.late_known = known["count"]
+            machine.start_soon(self._read_pushes)
+            for hook in self._declared.hooks:
+                await _call(hook)
+            await machine.start(self._run_services)
+            self._asking.ask("ready")
+            self._ready = True
+            await self._runner.serve(self._catch_up)
+            machine.cancel_scope.cancel()
+
+    async def _run_services(self, task_status: trio.TaskStatus[None]) -> None:
+        with self._services:
+            async with trio.open_nursery() as nursery:
+                for service in self._declared.services:
+                    await _start(nursery, service)
+                task_status.started()
+
+    def _report(self, error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        if self._ready:
+            log.error("%s: ends because of an error\n%s", self.info.name, text.rstrip())
+        else:
+            self._asking.post("failed", traceback=text[-_asking.MESSAGE_BYTES // 4 :])
+
+    async def _read_pushes(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._pushes)
+            try:
+                message = self._pushes.recv(_asking.MESSAGE_BYTES)
+            except BlockingIOError:
+                continue
+            if not message:
+                self._runner.stop()
+                return
+            self._pushed(json.loads(message))
+
+    def _pushed(self, message: dict[str, Any]) -> None:
+        do = message["do"]
+        if do == "grant":
+            self._granted(message["key"], message["signum"])
+        elif do == "late":
+            self._runner.late_known = message["count"]
+            self._learn({message["signum"]: message["handler"]})
+        elif do == "drain":
+            self._services.cancel()
+        elif do == "ring":
+            self._runner.ring()
+
+    def _granted(self, key: int, signum: int) -> None:
+        wait = self._waits.get(key)
+        if wait is not None and not wait.over.is_set():
+            wait.signum, wait.granted = signum, True
+            wait.over.set()
+
+    def _learn(self, late: dict[str, str]) -> None:
+        """Take over handlers that were registered in the master after this process was forked."""
+        for signum, packed in late.items():
+            try:
+                self._handlers[int(signum)] = _handlers.unpack(base64.b64decode(packed), self._signals)
+            except Exception:
+                log.exception("%s: the handler of signal %s cannot be used here", self.info.name, signum)
+        self._late_grew.set()
+
+    async def _catch_up(self) -> None:
+        while self._runner.late_known != self._late[0]:
+            self._late_grew = trio.Event()
+            await self._late_grew.wait()
+
+
+async def _call(hook: Hook) -> None:
+    result = hook()
+    if isinstance(result, Awaitable):
+        await result
+
+
+async def _start(nursery: trio.Nursery, service: Service) -> None:
+    if _handlers.takes_task_status(service):
+        await nursery.start(service)
+    else:
+        nursery.start_soon(service)
+
+
+def _only(error: BaseException) -> BaseException:
+    """The one exception inside nested groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
