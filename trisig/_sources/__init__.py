@@ -1,0 +1,52 @@
+"""The event sources that come with trisig, and how they cross a process boundary.
+
+A child adds a source by sending its spec (`to_spec`) to the master, where `from_spec` makes it again. PostgreSQL
+notifications and whatever an application writes itself are sources too; they are not made of plain data and are
+added in the master.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._engines import BuiltinSource, Engines, open_engines
+from .base import EventSource, Send
+from .cron import CronSource
+from .files import FileSource
+from .timers import RbTimerSource, TimerSource
+
+__all__ = [
+    "BuiltinSource",
+    "CronSource",
+    "Engines",
+    "EventSource",
+    "FileSource",
+    "RbTimerSource",
+    "Send",
+    "TimerSource",
+    "from_spec",
+    "open_engines",
+]
+
+
+def from_spec(spec: Mapping[str, Any]) -> BuiltinSource:
+    """Make the source that `to_spec` described.
+
+    Raises:
+        TypeError: a part is missing, superfluous or of another type.
+        ValueError: an unknown kind, or a value that the source refuses.
+        OSError: a path that cannot be monitored.
+    """
+    parts = dict(spec)
+    match parts.pop("kind", None):
+        case "timer":
+            return TimerSource(**parts)
+        case "rb_timer":
+            return RbTimerSource(**parts)
+        case "cron":
+            return CronSource(parts.pop("signum"), *parts.pop("when"), **parts)
+        case "file":
+            return FileSource(**parts)
+        case kind:
+            raise ValueError(f"unknown kind of source {kind!r}; there are timer, rb_timer, cron and file")

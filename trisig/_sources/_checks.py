@@ -1,0 +1,69 @@
+"""Checks of what a caller gives to a source, made where the source is constructed.
+
+A wrong value has to fail in the line that wrote it, not minutes later in the master.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+SHORTEST = 0.001
+LONGEST = 1e9
+
+
+def check_int(value: object, what: str) -> int:
+    """Return `value` if it is an int; a bool is not one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int, not {value!r}")
+    return value
+
+
+def check_signum(value: object) -> int:
+    """Return `value` if it is a signal number.
+
+    Raises:
+        TypeError: not an int.
+        ValueError: outside 0 to 255.
+    """
+    signum = check_int(value, "a signal number")
+    if not 0 <= signum <= 255:
+        raise ValueError(f"a signal number is from 0 to 255, not {signum}")
+    return signum
+
+
+def check_iterations(value: object) -> int:
+    """Return `value` if it can limit how many signals a source raises.
+
+    Raises:
+        TypeError: not an int.
+        ValueError: negative.
+    """
+    iterations = check_int(value, "iterations")
+    if iterations < 0:
+        raise ValueError(f"iterations must be 0 (no limit) or the number of signals to raise, not {iterations}")
+    return iterations
+
+
+def check_seconds(value: object) -> float:
+    """Return `value` as a float if it is an interval that a timer can keep.
+
+    Raises:
+        TypeError: not an int or float.
+        ValueError: NaN, infinite, or outside `SHORTEST` to `LONGEST`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"seconds must be an int or float, not {value!r}")
+    if math.isnan(value) or not SHORTEST <= value <= LONGEST:
+        raise ValueError(f"seconds must be from {SHORTEST} to {LONGEST:.0e}, not {value!r}")
+    return float(value)
+
+
+def rounds(iterations: int) -> Iterator[None]:
+    """Go round `iterations` times, or for ever when it is 0."""
+    return itertools.repeat(None, iterations) if iterations else itertools.repeat(None)

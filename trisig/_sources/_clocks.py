@@ -1,0 +1,163 @@
+"""Clocks that any number of tasks wait on through one kernel object.
+
+Ten thousand timers cannot be ten thousand file descriptors, nor need they be ten thousand deadlines of trio.
+Each clock keeps its waiting tasks in one heap ordered by deadline, and only the first deadline is given to what
+really waits: a timerfd (`TimerFdClock`) or a cancel scope of trio (`TrioClock`). The clock's `drive` task wakes
+those that are due and arms the next.
+
+A wait may end early: a clock that somebody set wakes every task, since their deadlines then mean another moment.
+So callers look at the clock again, always.
+"""
+
+from __future__ import annotations
+
+import abc
+import heapq
+import itertools
+import math
+import time
+from typing import Protocol
+
+import trio
+
+from ._timerfd import TimerFd
+
+
+class Clock(Protocol):
+    """What a source needs of a clock."""
+
+    def now(self) -> float:
+        """Seconds since the clock's own origin."""
+        ...
+
+    async def wait_until(self, deadline: float) -> None:
+        """Wait until `now()` reaches `deadline`; may return early."""
+        ...
+
+
+class Alarms:
+    """Deadlines in order, each with the event that its task waits for."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, trio.Event]] = []
+        self._serial = itertools.count()
+        self._dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._dropped
+
+    @property
+    def first(self) -> float:
+        """The earliest deadline; infinity if there is none. A dropped one may still be the first."""
+        return self._heap[0][0] if self._heap else math.inf
+
+    def add(self, deadline: float) -> trio.Event:
+        event = trio.Event()
+        heapq.heappush(self._heap, (deadline, next(self._serial), event))
+        return event
+
+    def wake(self, now: float) -> None:
+        """Set the events of all deadlines up to `now`."""
+        while self._heap and self._heap[0][0] <= now:
+            event = heapq.heappop(self._heap)[2]
+            self._dropped -= event.is_set()
+            event.set()
+
+    def drop(self, event: trio.Event) -> None:
+        """Forget an event that nobody waits for any more.
+
+        Taking it out of the middle of a heap costs a search, so it is only marked; once the marked ones are the
+        majority they leave together. Otherwise adding and removing far deadlines would grow the heap for ever.
+        """
+        if event.is_set():
+            return
+        event.set()
+        self._dropped += 1
+        if self._dropped > len(self._heap) // 2:
+            self._heap = [alarm for alarm in self._heap if not alarm[2].is_set()]
+            heapq.heapify(self._heap)
+            self._dropped = 0
+
+
+class SharedClock(abc.ABC):
+    """A clock, its waiting tasks, and the one task (`drive`) that waits for all of them."""
+
+    def __init__(self) -> None:
+        self._alarms = Alarms()
+
+    @abc.abstractmethod
+    def now(self) -> float: ...
+
+    @abc.abstractmethod
+    def _arm(self) -> None:
+        """Let the first alarm end the wait of `drive`."""
+
+    @abc.abstractmethod
+    async def drive(self) -> None:
+        """Wake tasks as their deadlines pass, until cancelled."""
+
+    async def wait_until(self, deadline: float) -> None:
+        """Wait until `now()` reaches `deadline`; may return early."""
+        if deadline <= self.now():
+            await trio.lowlevel.checkpoint()
+            return
+        earlier = deadline < self._alarms.first
+        event = self._alarms.add(deadline)
+        try:
+            if earlier:
+                self._arm()
+            await event.wait()
+        finally:
+            self._alarms.drop(event)
+
+
+class TrioClock(SharedClock):
+    """Trio's own clock, one deadline for all waiting tasks: a mock clock drives it too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scope = trio.CancelScope()
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def _arm(self) -> None:
+        self._scope.deadline = self._alarms.first
+
+    async def drive(self) -> None:
+        """Wake tasks as their deadlines pass, until cancelled."""
+        while True:
+            with trio.CancelScope(deadline=self._alarms.first) as self._scope:
+                await trio.sleep_forever()
+            self._alarms.wake(self.now())
+
+
+class TimerFdClock(SharedClock):
+    """A clock of the kernel behind one timerfd.
+
+    Args:
+        clock_id: `time.CLOCK_MONOTONIC`, or `time.CLOCK_REALTIME`, which wakes every task when it is set.
+    """
+
+    def __init__(self, clock_id: int) -> None:
+        super().__init__()
+        self._clock_id = clock_id
+        self._timer = TimerFd(clock_id, cancel_on_set=clock_id == time.CLOCK_REALTIME)
+
+    def now(self) -> float:
+        return time.clock_gettime(self._clock_id)
+
+    def _arm(self) -> None:
+        if not self._timer.arm(self._alarms.first):
+            self._alarms.wake(math.inf)
+
+    async def drive(self) -> None:
+        """Wake tasks as their deadlines pass, until cancelled; then close the timerfd."""
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._timer.fd)
+                running = self._timer.acknowledge()
+                self._alarms.wake(self.now() if running else math.inf)
+                self._arm()
+        finally:
+            self._timer.close()
