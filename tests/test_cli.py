@@ -190,8 +190,15 @@ def test_a_child_that_cannot_start(directory: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("trisig: worker1 ")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("application", ["app", "app:signals", "app.py", "./app.py:signals"])
+@pytest.mark.parametrize(
+    ("application", "stop"),
+    [
+        ("app", signal.SIGTERM),
+        ("app:signals", signal.SIGINT),
+        ("app.py", signal.SIGINT),
+        ("./app.py:signals", signal.SIGTERM),
+    ],
+)
 def test_an_application_serves_until_it_is_told_to_stop(directory: Path, application: str, stop: int) -> None:
     """An application serves under its module's real name, and a stop is a clean end."""
     with start(directory, application) as process:

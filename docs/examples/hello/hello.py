@@ -55,7 +55,10 @@ async def main(seconds: float) -> None:
         say("the workers and the mule are up")
         with trio.move_on_after(seconds):
             await trio.sleep_forever()
-        say(f"{master.statistics()}")
+        counts = master.statistics()
+        say(f"{counts.accepted} signals accepted, {counts.done} done, {counts.queued + counts.in_flight} on their way")
+        for process in counts.processes.values():
+            say(f"{process.done} of them in {process.name}")
 
 
 if __name__ == "__main__":
