@@ -3,6 +3,7 @@
 from ._errors import ChildFailedError, NoMasterError, SignalTableError, TargetError
 from ._master import Master, open_master
 from ._process import ProcessInfo, current_process
+from ._run import run
 from ._signals import Signals
 from ._sources.base import EventSource
 from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics, SourceStatistics
@@ -22,4 +23,5 @@ __all__ = [
     "TargetError",
     "current_process",
     "open_master",
+    "run",
 ]

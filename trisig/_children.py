@@ -50,13 +50,13 @@ class Place(Protocol):
 
 
 class Office(Protocol):
-    """What the rest of the master does for a child."""
+    """What the rest of the master does for a child, by the name of its slot."""
 
     def accept(self, signals: bytes) -> None: ...
-    def heard(self, place: Place) -> None: ...
+    def heard(self, name: str) -> None: ...
     def answer(self, asker: Keeper, message: Message) -> Message | None: ...
-    def attach(self, place: Place, pipe: int, back: int) -> None: ...
-    def detach(self, place: Place) -> list[DeadLetter]: ...
+    def attach(self, name: str, pipe: int, back: int) -> None: ...
+    def detach(self, name: str) -> list[DeadLetter]: ...
     def ended(self, name: str) -> None: ...
 
 
@@ -124,7 +124,11 @@ class Keeper:
     def fds(self) -> list[int]:
         """The master's descriptors of the process."""
         ends = self._ends
-        return [ends.lane, ends.taken_back, ends.raised, ends.bell, ends.requests.fileno(), ends.pushes.fileno()] if ends else []
+        return (
+            [ends.lane, ends.taken_back, ends.raised, ends.bell, ends.requests.fileno(), ends.pushes.fileno()]
+            if ends
+            else []
+        )
 
     def kill(self) -> None:
         """End the process now."""
@@ -141,16 +145,19 @@ class Keeper:
             ChildFailedError: the process cannot start.
         """
         while not self._final:
-            if not self._place.active:
+            if not self._wanted():
                 self._becomes("cheap")
                 await self._changed.wait()
                 continue
             self._leave = trio.Event()
             await self._pause()
-            if self._place.active and not self._final:
+            if self._wanted():
                 self._becomes("starting")
                 await self._live()
         self._becomes("stopped")
+
+    def _wanted(self) -> bool:
+        return self._place.active and not self._final
 
     async def _pause(self) -> None:
         if self._failures < 2:
@@ -170,7 +177,6 @@ class Keeper:
             self._failed(None, str(error))
             return
         self._ends = ends
-        status: int | None = None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_raised, ends.raised)
@@ -204,7 +210,7 @@ class Keeper:
     async def _reap(self) -> int:
         self.kill()
         await trio.lowlevel.wait_readable(self._pidfd)
-        ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)  # noqa: ASYNC222  it is dead, the pidfd says so
         os.close(self._pidfd)
         self._pidfd = -1
         assert ended is not None
@@ -219,9 +225,12 @@ class Keeper:
         if lane is not None:
             lane.settle()
             self._worked = lane.done > 0
-        for letter in self._office.detach(self._place):
+        for letter in self._office.detach(self.name):
             log.error(
-                "%s: signal %d ended its process %d times, it is dead-lettered", self.name, letter.signum, letter.attempts
+                "%s: signal %d ended its process %d times, it is dead-lettered",
+                self.name,
+                letter.signum,
+                letter.attempts,
             )
         self._office.ended(self.name)
         self._ends = None
@@ -232,8 +241,8 @@ class Keeper:
         if self._leave.is_set():
             self._failures = 0
             return
-        steady = self._ready_at and (trio.current_time() - self._ready_at > _STEADY or self._worked)
         if self._ready_at:
+            steady = self._worked or trio.current_time() - self._ready_at > _STEADY
             self._failures = 0 if steady else self._failures + 1
             log.warning("%s: ended (%s), it is replaced", self.name, _how(status))
         else:
@@ -242,7 +251,9 @@ class Keeper:
     def _failed(self, status: int | None, reason: str) -> None:
         """A start that did not lead to readiness."""
         self._failures += 1
-        error = ChildFailedError(self.name, status, self._failed_with, reason=f"failed to start: {reason}" if reason else "")
+        error = ChildFailedError(
+            self.name, status, self._failed_with, reason=f"failed to start: {reason}" if reason else ""
+        )
         at_once = status is not None and not self._ever_ready
         if at_once or self._failures >= (_TRIES if self._ever_ready else _TRIES_AT_OPEN):
             raise error
@@ -257,7 +268,7 @@ class Keeper:
         self._ever_ready = True
         self._ready_at = trio.current_time()
         assert self._ends is not None
-        self._office.attach(self._place, self._ends.lane, self._ends.taken_back)
+        self._office.attach(self.name, self._ends.lane, self._ends.taken_back)
         self._becomes("ready")
 
     def said_failed(self, traceback: str) -> None:
@@ -290,7 +301,7 @@ class Keeper:
         while True:
             await trio.lowlevel.wait_readable(fd)
             os.eventfd_read(fd)
-            self._office.heard(self._place)
+            self._office.heard(self.name)
 
     async def _read_requests(self, requests: socket.socket) -> None:
         while True:

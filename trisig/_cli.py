@@ -100,8 +100,6 @@ def run(
             cores=cores,
             handler_timeout=handler_timeout,
             grace=grace,
-            control=control,
-            journal=journal,
         )
     except trisig.ChildFailedError as error:
         click.echo(error.traceback, err=True, nl=False)

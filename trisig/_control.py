@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ._asking import Message, answer_of
+from ._sources import EventSource
 from ._table import Entry, Table
 from ._targets import Topology, parse
 from ._waits import WaitDesk
@@ -32,6 +33,7 @@ class Asker(Protocol):
 class Sources(Protocol):
     """The event sources of the master."""
 
+    def add(self, source: EventSource) -> int: ...
     def add_spec(self, spec: dict[str, Any]) -> int: ...
     def remove(self, key: int) -> None: ...
 
@@ -120,18 +122,18 @@ class Control:
         self._table.register(signum, Entry(parsed, asker.name))
         self._changed()
 
-    def _unregister(self, asker: Asker, signum: int) -> None:
+    def _unregister(self, _asker: Asker, signum: int) -> None:
         self._table.unregister(signum)
         self._changed()
 
     def _wait(self, asker: Asker, key: int, signum: int | None) -> None:
         self._desk.ask(asker.name, key, signum)
 
-    def _end_wait(self, asker: Asker, key: int, took: bool) -> None:
+    def _end_wait(self, asker: Asker, key: int, *, took: bool) -> None:
         self._desk.end(asker.name, key, took=took)
 
-    def _add_source(self, asker: Asker, spec: dict[str, Any]) -> int:
+    def _add_source(self, _asker: Asker, spec: dict[str, Any]) -> int:
         return self._sources.add_spec(spec)
 
-    def _remove_source(self, asker: Asker, key: int) -> None:
+    def _remove_source(self, _asker: Asker, key: int) -> None:
         self._sources.remove(key)

@@ -105,6 +105,7 @@ class Dispatcher:
         self._nudge = nudge
         self._max_queued = max_queued
         self._pools = self._make_pools()
+        self.busy = trio.Event()  # set when signals are handed out; whoever watches replaces it
         self._alarm = trio.CancelScope()
         self._progress = trio.Event()
         self._routes = Routes(self._route)
@@ -202,6 +203,7 @@ class Dispatcher:
     def _write(self, slot: Slot, lane: Lane, data: bytes) -> None:
         if not slot.heard_at:
             slot.heard_at = trio.current_time()
+        self.busy.set()
         for pool in slot.pools:
             pool.idle.pop(slot, None)
         try:
@@ -302,7 +304,8 @@ class Dispatcher:
                 await trio.sleep_forever()
             self._alarm = trio.CancelScope()
             # While all are busy nobody has to look: whoever becomes free sets the alarm again.
-            if any([self._relieve(pool) for pool in self._pools.values() if pool.idle]):
+            soon = [self._relieve(pool) for pool in self._pools.values() if pool.idle]
+            if any(soon):
                 self._set_alarm()
 
     def _relieve(self, pool: Pool) -> bool:

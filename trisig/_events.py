@@ -115,15 +115,3 @@ class Sources:
 def _told(running: _Running) -> SourceStatistics:
     missed = running.source.missed
     return SourceStatistics(str(running.source), running.source.fired, missed, running.restarts, running.error)
-
-
-def check_source(source: object) -> EventSource:
-    """Refuse what is not an event source.
-
-    Raises:
-        TypeError: it is not an instance of `EventSource`.
-    """
-    if not isinstance(source, EventSource):
-        raise TypeError(f"a source is an instance of trisig.EventSource, not {source!r}")
-    return source
-

@@ -35,7 +35,10 @@ def check_handler(handler: object) -> None:
     try:
         parameters.bind(0)
     except TypeError:
-        raise TypeError(f"handler {name_of(handler)}{parameters} cannot be called with one argument; write def {getattr(handler, '__name__', 'handler')}(signum)") from None
+        name = name_of(handler)
+        raise TypeError(
+            f"handler {name}{parameters} cannot be called with a signal number; write def {name.split('.')[-1]}(signum)"
+        ) from None
 
 
 def check_callable(fn: object, what: str) -> None:
@@ -106,7 +109,7 @@ class _Unpacker(pickle.Unpickler):
         super().__init__(packed)
         self._signals = signals
 
-    def persistent_load(self, pid: object) -> object:
+    def persistent_load(self, _pid: object) -> object:
         return self._signals
 
 
@@ -118,7 +121,7 @@ def _importable(function: types.FunctionType) -> bool:
 
 
 def _build(code: bytes, module: str, qualname: str) -> types.FunctionType:
-    compiled = marshal.loads(code)
+    compiled = marshal.loads(code)  # noqa: S302  it comes from the process that forked this one
     cells = tuple(types.CellType() for _ in compiled.co_freevars)
     function = types.FunctionType(compiled, importlib.import_module(module).__dict__, None, None, cells)
     function.__qualname__ = qualname

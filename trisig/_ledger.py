@@ -217,12 +217,14 @@ class Lane:
             `number << 2 | state`, and after them one word with how many it has listed so far.
     """
 
-    def __init__(self, ledger: Ledger, marks: memoryview | bytearray, finished: MutableSequence[int] | memoryview) -> None:
+    def __init__(
+        self, ledger: Ledger, marks: memoryview | bytearray, finished: MutableSequence[int] | memoryview
+    ) -> None:
         self._ledger = ledger
         self._marks = marks
         self._finished = finished
         self._flights: deque[Flight] = deque()
-        self._aside: dict[int, tuple[Queue, int, int]] = {}
+        self.aside: dict[int, tuple[Queue, int, int]] = {}
         self._listed = 0
         self.base = 0  # the oldest number whose mark was not read
         self.sent = 0  # the number that the next signal gets
@@ -238,7 +240,7 @@ class Lane:
 
     @property
     def in_flight(self) -> int:
-        return self.sent - self.base + len(self._aside)
+        return self.sent - self.base + len(self.aside)
 
     @property
     def busy(self) -> bool:
@@ -298,7 +300,7 @@ class Lane:
 
     def _one(self, state: int, queue: Queue, position: int, signum: int, number: int) -> None:
         if state == ASIDE:
-            self._aside[number] = (queue, position, signum)
+            self.aside[number] = (queue, position, signum)
         elif state == RETURNED:
             self.returned.append((queue, position, bytes((signum,))))
         else:
@@ -316,7 +318,7 @@ class Lane:
         listed = self._finished[FINISHED]
         while self._listed != listed:
             entry = self._finished[self._listed % FINISHED]
-            held = self._aside.pop(entry >> 2, None)
+            held = self.aside.pop(entry >> 2, None)
             if held is None:
                 return  # its start is behind one that is still waiting to be read
             queue, position, signum = held
@@ -368,7 +370,7 @@ class Lane:
 
     def running(self) -> list[int]:
         """The signals whose handlers are running."""
-        started = [signum for _, _, signum in self._aside.values()]
+        started = [signum for _, _, signum in self.aside.values()]
         for flight in self._flights:
             for offset, signum in enumerate(flight.data):
                 state = self._marks[(flight.number + offset) % WINDOW]
@@ -389,12 +391,14 @@ class Lane:
         self.base = self.sent
         self.shared = 0
         self._collect()
-        blamed += self._aside.values()
-        self._aside.clear()
-        return [letter for started in sorted(blamed, key=lambda held: held[1]) if (letter := self._ledger.blame(*started))]
+        blamed += self.aside.values()
+        self.aside.clear()
+        return [
+            letter for started in sorted(blamed, key=lambda held: held[1]) if (letter := self._ledger.blame(*started))
+        ]
 
     def _died_in(self, flight: Flight) -> list[tuple[Queue, int, int]]:
-        blamed = []
+        blamed: list[tuple[Queue, int, int]] = []
         states = bytes(self._marks[(flight.number + k) % WINDOW] for k in range(len(flight.data)))
         if not any(states):
             self._ledger.put_back(flight.queue, flight.start, flight.data)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import trio
 
@@ -20,6 +19,7 @@ from . import _handlers
 from ._control import LateHandlers, Sources
 from ._handlers import Handler
 from ._raiser import Gate, Raiser
+from ._sources import EventSource
 from ._table import Entry, Table, check_signum
 from ._targets import Topology, parse
 from ._waits import WaitDesk
@@ -128,7 +128,7 @@ class Local:
         self._table.unregister(signum)
         self._changed()
 
-    def add_source(self, source: Any) -> int:
+    def add_source(self, source: EventSource) -> int:
         return self._sources.add(source)
 
     def remove_source(self, key: int) -> None:

@@ -17,31 +17,32 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import trio
 
-from . import _worker
 from ._asking import Message
 from ._children import Keeper
 from ._control import Control, LateHandlers
 from ._dispatcher import Dispatcher, Slot
-from ._errors import ChildFailedError
 from ._events import Sources
+from ._groups import unwrapped
+from ._harakiri import Harakiri
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
 from ._process import ProcessInfo, current_process, identity
 from ._raiser import Gate
 from ._shared import Shared
-from ._signals import Signals
+from ._signals import Signals, application_of
 from ._sources import from_spec
 from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics
 from ._table import SIGNALS, Entry, Table
 from ._targets import Target, Topology
 from ._wires import ChildEnds
+from ._worker import Child, Declared
 from ._zygote import Zygote
 
 log = logging.getLogger("trisig")
@@ -81,26 +82,43 @@ class Master:
 
     def __init__(self, signals: Signals, topology: Topology, options: Options) -> None:
         self._signals = signals
+        self._app = app = application_of(signals)
         self._topology = topology
         self._options = options
         places = topology.processes()
         self._shared = Shared(len(places))
         self._table = Table(self._shared.table)
-        for signum, declared in signals._declared.items():
+        for signum, declared in app.handlers.items():
             self._table.register(signum, Entry(declared.target))
         self._gate = Gate(self._shared.gate)
         self._ledger = Ledger(options.max_attempts)
         slots = [Slot(*place, memory) for place, memory in zip(places, self._shared.slots, strict=True)]
         self._dispatcher = Dispatcher(
-            topology, slots, self._table, self._ledger, self._gate, max_queued=options.max_queued, grant=self._grant, nudge=self._nudge
+            topology,
+            slots,
+            self._table,
+            self._ledger,
+            self._gate,
+            max_queued=options.max_queued,
+            grant=self._grant,
+            nudge=self._nudge,
         )
         self._keepers = {slot.name: self._keeper(slot) for slot in slots}
         self._raiser = LocalRaiser(self._dispatcher.accept, self._gate)
         self._sources = Sources(self._raiser.send, from_spec)
         self._late = LateHandlers(self._shared.late, self._push_all)
-        self._control = Control(topology, self._table, self._dispatcher.desk, self._late, self._sources, self._dispatcher.refresh)
+        self._control = Control(
+            topology, self._table, self._dispatcher.desk, self._late, self._sources, self._dispatcher.refresh
+        )
         self._local = Local(
-            signals, topology, self._table, self._raiser, self._dispatcher.desk, self._late, self._sources, self._dispatcher.refresh
+            signals,
+            topology,
+            self._table,
+            self._raiser,
+            self._dispatcher.desk,
+            self._late,
+            self._sources,
+            self._dispatcher.refresh,
         )
         self._zygote = Zygote(self._become)
         self._engine = trio.CancelScope()
@@ -211,14 +229,14 @@ class Master:
     def accept(self, signals: bytes) -> None:
         self._dispatcher.accept(signals)
 
-    def heard(self, slot: Slot) -> None:
-        self._dispatcher.heard(slot)
+    def heard(self, name: str) -> None:
+        self._dispatcher.heard(self._dispatcher.slots[name])
 
-    def attach(self, slot: Slot, pipe: int, back: int) -> None:
-        self._dispatcher.attach(slot, pipe, back)
+    def attach(self, name: str, pipe: int, back: int) -> None:
+        self._dispatcher.attach(self._dispatcher.slots[name], pipe, back)
 
-    def detach(self, slot: Slot) -> list[DeadLetter]:
-        return self._dispatcher.detach(slot)
+    def detach(self, name: str) -> list[DeadLetter]:
+        return self._dispatcher.detach(self._dispatcher.slots[name])
 
     def answer(self, keeper: Keeper, message: Message) -> Message | None:
         return self._control.answer(keeper, message)
@@ -244,6 +262,11 @@ class Master:
         else:
             self._keepers[process].push({"do": "grant", "key": key, "signum": signum})
 
+    def _harakiri(self, timeout: float) -> Harakiri:
+        return Harakiri(
+            timeout, self._dispatcher.slots.values(), self._dispatcher, lambda name: self._keepers[name].kill()
+        )
+
     def _nudge(self, name: str) -> None:
         self._keepers[name].push({"do": "ring"})
 
@@ -260,37 +283,44 @@ class Master:
         kind, number = self._topology.processes()[index]
         info = ProcessInfo(kind, number, os.getpid(), self._topology.farms_of(kind, number))
         identity.set(info)
-        child = _worker.Child(
-            info, index, self._shared, self._gate, ChildEnds.received(fds), self._declared_for(info), self._signals, self._options.cores
+        child = Child(
+            info,
+            index,
+            self._shared,
+            self._gate,
+            ChildEnds.received(fds),
+            self._declared_for(info),
+            self._signals,
+            self._options.cores,
         )
-        self._signals._link = child
-        self._signals._in_child = True
+        self._app.link = child
+        self._app.in_child = True
         trio.run(child.run)
 
-    def _declared_for(self, info: ProcessInfo) -> _worker.Declared:
+    def _declared_for(self, info: ProcessInfo) -> Declared:
         def matches(target: Target | None) -> bool:
             return target is None or (info.kind, info.number) in self._topology.members(target)
 
-        signals = self._signals
-        return _worker.Declared(
-            handlers={signum: declared.handler for signum, declared in signals._declared.items()},
-            hooks=[hook for target, hook in signals._hooks if matches(target)],
-            services=[service for target, service in signals._services if matches(target)],
+        app = self._app
+        return Declared(
+            handlers={signum: declared.handler for signum, declared in app.handlers.items()},
+            hooks=[hook for target, hook in app.hooks if matches(target)],
+            services=[service for target, service in app.services if matches(target)],
         )
 
     # Its life
 
     def begin(self) -> None:
         """Fork the zygote, and with it everything that the application has declared so far."""
-        for source in self._signals._sources:
-            self._signals._sources[source] = self._sources.add(source)
+        for source in self._app.sources:
+            self._app.sources[source] = self._sources.add(source)
         try:
             self._zygote.fork()
         except BaseException:
             self._close()
             raise
-        self._signals._link = self._local
-        self._signals._in_child = False
+        self._app.link = self._local
+        self._app.in_child = False
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """The engine: everything that must go on until the last child has left."""
@@ -299,6 +329,8 @@ class Master:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._dispatcher.watch_silence)
                     nursery.start_soon(self._raiser.listen)
+                    if self._options.handler_timeout is not None:
+                        nursery.start_soon(self._harakiri(self._options.handler_timeout).watch)
                     for keeper in self._keepers.values():
                         nursery.start_soon(keeper.keep, name=f"keep {keeper.name}")
                     for keeper in self._keepers.values():
@@ -397,7 +429,9 @@ async def open_master(
 
     Args:
         signals: the application.
-        workers, mules, spoolers: how many processes of each kind.
+        workers: how many workers.
+        mules: how many mules.
+        spoolers: how many spoolers.
         farms: names of mule farms, each with the numbers of its mules, for example `{"busy": (1, 2)}`.
         cores: how many async handlers one process may run at a time.
         grace: seconds that a shutdown may take.
@@ -411,14 +445,17 @@ async def open_master(
         ChildFailedError: a child could not start; nothing is left running.
         trio.BusyResourceError: these signals have an open master already.
     """
-    topology = Topology(workers, mules, spoolers, dict(farms or {}))
+    topology = Topology(workers, mules, spoolers, farms or {})
     options = Options(cores, grace, max_attempts, max_queued, handler_timeout)
-    _check_targets(signals, topology)
-    if signals._link is not None and not signals._in_child:
-        raise trio.BusyResourceError("these signals have an open master already; use another Signals for another master")
+    app = application_of(signals)
+    app.check(topology)
+    if app.link is not None and not app.in_child:
+        raise trio.BusyResourceError(
+            "these signals have an open master already; use another Signals for another master"
+        )
     master = Master(signals, topology, options)
-    before = signals._link, signals._in_child
-    with _unwrapped():
+    before = app.link, app.in_child
+    with unwrapped():
         async with trio.open_nursery() as nursery:
             master.begin()
             try:
@@ -427,41 +464,5 @@ async def open_master(
             finally:
                 with trio.CancelScope(shield=True):
                     await master.end()
-                signals._link, signals._in_child = before
+                app.link, app.in_child = before
     master.report()
-
-
-def _check_targets(signals: Signals, topology: Topology) -> None:
-    """Everything that was declared must name processes that there will be."""
-    for declared in signals._declared.values():
-        topology.members(declared.target)
-    for target, _ in signals._hooks:
-        if target is not None:
-            topology.members(target)
-    for target, _ in signals._services:
-        topology.members(target)
-
-
-@contextmanager
-def _unwrapped() -> Generator[None, None, None]:
-    """Let a lone exception out of the groups that nurseries put around it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        leaves = list(_leaves(group))
-        if len(leaves) > 1 and not all(isinstance(leaf, ChildFailedError) for leaf in leaves):
-            raise
-        only = leaves[0]
-        context = only.__context__
-        try:
-            raise only
-        finally:
-            only.__context__ = context
-
-
-def _leaves(error: BaseException) -> Generator[BaseException, None, None]:
-    if not isinstance(error, BaseExceptionGroup):
-        yield error
-        return
-    for inner in error.exceptions:
-        yield from _leaves(inner)

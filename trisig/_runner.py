@@ -68,6 +68,7 @@ class Runner:
         self._listed = 0
         self._holding: set[trio.lowlevel.Task] = set()
         self._asides = 0
+        self._serving = trio.CancelScope()
         self.watchers: list[Callable[[int], None]] = []  # called after a handler ran
 
     async def serve(self, catch_up: Callable[[], Awaitable[None]]) -> None:
@@ -77,7 +78,7 @@ class Runner:
             catch_up: waits until this process knows the handlers that were registered late.
         """
         async with trio.open_nursery() as nursery:
-            with trio.CancelScope() as self._serving:
+            with self._serving:
                 while True:
                     await self._wait_for_signals()
                     while self._cores.value:
@@ -118,7 +119,7 @@ class Runner:
         self._taken += len(signals)
         return bool(signals)
 
-    def _run(self, nursery: trio.Nursery) -> bool:
+    def _run(self, nursery: trio.Nursery) -> bool:  # noqa: C901  see below
         """Run what can run now, for about one slice; whether there is more to run.
 
         One long function: this is the path that every signal takes.
@@ -138,7 +139,7 @@ class Runner:
                     marks[index] = STARTED
                     try:
                         result = handler(signum)
-                    except Exception:
+                    except Exception:  # noqa: BLE001  whatever a handler raises is logged, and counted
                         self._failed(signum)
                         marks[index] = FAILED
                     else:
@@ -165,7 +166,9 @@ class Runner:
         self._marks[index] = RETURNED
 
     def _failed(self, signum: int) -> None:
-        log.exception("%s: the handler of signal %d failed", self._name, signum)
+        log.exception(  # noqa: LOG004  called where it was caught
+            "%s: the handler of signal %d failed", self._name, signum
+        )
 
     def _ran(self, signum: int) -> None:
         for watcher in list(self.watchers):
@@ -184,7 +187,7 @@ class Runner:
         state = DONE
         try:
             await handler
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever a handler raises is logged, and counted
             self._failed(signum)
             state = FAILED
         finally:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from . import _handlers
 from ._errors import NoMasterError
-from ._events import check_source
+from ._external import ExternalEvents
 from ._handlers import Handler
-from ._sources.base import EventSource
+from ._sources import EventSource
 from ._table import SIGNALS, check_signum, full, taken, unknown
-from ._targets import Target, parse, parse_fixed
+from ._targets import Target, Topology, parse, parse_fixed
 
 H = TypeVar("H", bound=Handler)
 F = TypeVar("F", bound=Callable[[], object])
@@ -46,7 +46,33 @@ class Declaration:
     handler: Handler
 
 
-class Signals:
+class Application:
+    """What a `Signals` holds: declarations, and the link of the process that it is in."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[int, Declaration] = {}
+        self.hooks: list[tuple[Target | None, Callable[[], object]]] = []
+        self.services: list[tuple[Target, Callable[..., Awaitable[object]]]] = []
+        self.sources: dict[EventSource, int | None] = {}
+        self.link: Link | None = None
+        self.in_child = False
+
+    def check(self, topology: Topology) -> None:
+        """Everything that was declared must name processes that there will be.
+
+        Raises:
+            TargetError: something does not.
+        """
+        for declared in self.handlers.values():
+            topology.members(declared.target)
+        for target, _ in self.hooks:
+            if target is not None:
+                topology.members(target)
+        for target, _ in self.services:
+            topology.members(target)
+
+
+class Signals(ExternalEvents):
     """The signals of one application.
 
     Register handlers, hooks and services, then open a master with it (`open_master`, `run`, or `trisig run`
@@ -54,12 +80,7 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self._declared: dict[int, Declaration] = {}
-        self._hooks: list[tuple[Target | None, Callable[[], object]]] = []
-        self._services: list[tuple[Target, Callable[..., Awaitable[object]]]] = []
-        self._sources: dict[EventSource, int | None] = {}
-        self._link: Link | None = None
-        self._in_child = False
+        self._app = Application()
 
     # The table
 
@@ -83,12 +104,12 @@ class Signals:
         check_signum(signum)
         parsed = parse(target)
         _handlers.check_handler(handler)
-        if self._link is not None:
-            self._link.register(signum, target, handler)
-        elif signum in self._declared:
+        if self._app.link is not None:
+            self._app.link.register(signum, target, handler)
+        elif signum in self._app.handlers:
             raise taken(signum)
-        if not self._in_child:
-            self._declared[signum] = Declaration(parsed, handler)
+        if not self._app.in_child:
+            self._app.handlers[signum] = Declaration(parsed, handler)
 
     def handler(self, signum: int, target: str = "worker") -> Callable[[H], H]:
         """Decorate the handler of a signal; returns the function unchanged. See `register`."""
@@ -106,17 +127,17 @@ class Signals:
             SignalTableError: the number is not registered.
         """
         check_signum(signum)
-        if self._link is not None:
-            self._link.unregister(signum)
-        elif signum not in self._declared:
+        if self._app.link is not None:
+            self._app.link.unregister(signum)
+        elif signum not in self._app.handlers:
             raise unknown(signum)
-        if not self._in_child:
-            self._declared.pop(signum, None)
+        if not self._app.in_child:
+            self._app.handlers.pop(signum, None)
 
     def is_registered(self, signum: int) -> bool:
         """Whether a signal has an entry in the table."""
         check_signum(signum)
-        return self._link.is_registered(signum) if self._link is not None else signum in self._declared
+        return self._app.link.is_registered(signum) if self._app.link is not None else signum in self._app.handlers
 
     def free_signum(self) -> int:
         """The lowest number that is not registered.
@@ -124,10 +145,10 @@ class Signals:
         Raises:
             SignalTableError: all 256 are.
         """
-        if self._link is not None:
-            return self._link.free_signum()
+        if self._app.link is not None:
+            return self._app.link.free_signum()
         for signum in range(SIGNALS):
-            if signum not in self._declared:
+            if signum not in self._app.handlers:
                 return signum
         raise full()
 
@@ -139,7 +160,7 @@ class Signals:
         Raises:
             NoMasterError: no master is open.
         """
-        await self._linked("send", signum).send(signum)
+        await self._app.linked("send", signum).send(signum)
 
     def send_nowait(self, signum: int) -> None:
         """Raise a signal from a plain function or a thread.
@@ -148,7 +169,7 @@ class Signals:
             trio.WouldBlock: the master's queue is full; the signal was not raised.
             NoMasterError: no master is open.
         """
-        self._linked("send_nowait", signum).send_nowait(signum)
+        self._app.linked("send_nowait", signum).send_nowait(signum)
 
     async def wait(self, signum: int | None = None) -> int:
         """Wait for a signal and return its number.
@@ -160,13 +181,13 @@ class Signals:
         Raises:
             NoMasterError: no master is open.
         """
-        return await self._linked("wait", 0 if signum is None else signum).wait(signum)
+        return await self._app.linked("wait", 0 if signum is None else signum).wait(signum)
 
     def _linked(self, verb: str, signum: int) -> Link:
         check_signum(signum)
-        if self._link is None:
+        if self._app.link is None:
             raise NoMasterError(f"{verb}() needs a master; open one with trisig.open_master or trisig.run")
-        return self._link
+        return self._app.link
 
     # In every process
 
@@ -183,7 +204,7 @@ class Signals:
 
         def decorate(hook: F) -> F:
             _handlers.check_callable(hook, "a start hook")
-            self._hooks.append((parsed, hook))
+            self._app.hooks.append((parsed, hook))
             return hook
 
         return decorate
@@ -204,7 +225,7 @@ class Signals:
 
         def decorate(service: S) -> S:
             _handlers.check_callable(service, "a service")
-            self._services.append((parsed, service))
+            self._app.services.append((parsed, service))
             return service
 
         return decorate
@@ -218,10 +239,10 @@ class Signals:
             TypeError: not an `EventSource`, or in a child one that only the master can run.
             ValueError: it has been added already.
         """
-        check_source(source)
-        if source in self._sources:
+        _check_source(source)
+        if source in self._app.sources:
             raise ValueError(f"{source} has been added already")
-        self._sources[source] = None if self._link is None else self._link.add_source(source)
+        self._app.sources[source] = None if self._app.link is None else self._app.link.add_source(source)
         return source
 
     def remove_source(self, source: EventSource) -> None:
@@ -230,9 +251,19 @@ class Signals:
         Raises:
             ValueError: it was not added, was removed before, or has ended.
         """
-        check_source(source)
-        if source not in self._sources:
+        _check_source(source)
+        if source not in self._app.sources:
             raise ValueError(f"{source} is not running: it was not added, or was removed before")
-        key = self._sources.pop(source)
-        if self._link is not None and key is not None:
-            self._link.remove_source(key)
+        key = self._app.sources.pop(source)
+        if self._app.link is not None and key is not None:
+            self._app.link.remove_source(key)
+
+
+def _check_source(source: object) -> None:
+    if not isinstance(source, EventSource):
+        raise TypeError(f"a source is an instance of trisig.EventSource, not {source!r}")
+
+
+def application_of(signals: Signals) -> Application:
+    """What the master works with."""
+    return signals._app  # noqa: SLF001  the one door from the public object to its declarations

@@ -22,7 +22,7 @@ from ._process import Kind
 Audience = Literal["first", "all", "active", "one"]
 
 _KINDS: tuple[Kind, ...] = ("worker", "mule", "spooler")
-_WORDS = 'worker, workers, active-workers, workerN, mule, mules, muleN, farmN, farm_NAME, spooler, spoolers or spoolerN'
+_WORDS = "worker, workers, active-workers, workerN, mule, mules, muleN, farmN, farm_NAME, spooler, spoolers or spoolerN"
 _NUMBERED = re.compile(r"(worker|mule|spooler|farm)(0|[1-9][0-9]*)", re.ASCII)
 
 
@@ -55,15 +55,17 @@ class Topology:
     workers: int = 1
     mules: int = 0
     spoolers: int = 0
-    farms: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    farms: Mapping[str, Iterable[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for word in ("workers", "mules", "spoolers"):
             _count(word, getattr(self, word))
+        if not isinstance(self.farms, Mapping):
+            raise TypeError(f"farms maps names to mules, for example {{'busy': (1, 2)}}, not {self.farms!r}")
         checked = {name: self._farm(name, members) for name, members in self.farms.items()}
         object.__setattr__(self, "farms", checked)
 
-    def _farm(self, name: str, members: Iterable[int]) -> tuple[int, ...]:
+    def _farm(self, name: object, members: object) -> tuple[int, ...]:
         if not isinstance(name, str) or not name:
             raise ValueError(f"a farm's name is text, for example 'busy', not {name!r}")
         if isinstance(members, (str, bytes)) or not isinstance(members, Iterable):
@@ -102,14 +104,16 @@ class Topology:
                 raise TargetError(f"target {target.text!r}: {_have(have, target.kind)}")
             return ((target.kind, target.number),)
         if not have:
-            raise TargetError(f"target {target.text!r}: {_have(have, target.kind)}; open the master with {target.kind}s=1 or more")
+            raise TargetError(
+                f"target {target.text!r}: {_have(have, target.kind)}; open the master with {target.kind}s=1 or more"
+            )
         return tuple((target.kind, number) for number in range(1, have + 1))
 
     def _mules_of(self, target: Target) -> tuple[int, ...]:
         if isinstance(target.farm, str) and target.farm in self.farms:
-            return self.farms[target.farm]
+            return tuple(self.farms[target.farm])
         if isinstance(target.farm, int) and 1 <= target.farm <= len(self.farms):
-            return list(self.farms.values())[target.farm - 1]
+            return tuple(list(self.farms.values())[target.farm - 1])
         known = ", ".join(self.farms) or "none"
         raise TargetError(f"target {target.text!r}: there is no such farm (farms: {known})")
 
@@ -155,7 +159,10 @@ def parse_fixed(text: str) -> Target:
     """
     target = parse(text)
     if not target.fixed:
-        raise TargetError(f"{text!r} means whichever {target.kind} is available first; name fixed ones, for example '{target.kind}s' or '{target.kind}1'")
+        raise TargetError(
+            f"{text!r} means whichever {target.kind} is available first; "
+            f"name fixed ones, for example '{target.kind}s' or '{target.kind}1'"
+        )
     return target
 
 

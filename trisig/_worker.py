@@ -24,11 +24,13 @@ import trio
 from . import _asking, _handlers
 from ._asking import Asking
 from ._errors import NoMasterError
+from ._groups import only
 from ._handlers import Handler
 from ._process import ProcessInfo
 from ._raiser import Gate, Raiser
 from ._runner import Runner
 from ._shared import Shared
+from ._sources import BuiltinSource, EventSource
 from ._table import SIGNALS, TableView, check_signum
 from ._targets import parse
 from ._wires import ChildEnds
@@ -67,7 +69,15 @@ class Child:
     """
 
     def __init__(
-        self, info: ProcessInfo, slot: int, shared: Shared, gate: Gate, ends: ChildEnds, declared: Declared, signals: object, cores: int
+        self,
+        info: ProcessInfo,
+        slot: int,
+        shared: Shared,
+        gate: Gate,
+        ends: ChildEnds,
+        declared: Declared,
+        signals: object,
+        cores: int,
     ) -> None:
         self.info = info
         self._signals = signals
@@ -111,8 +121,13 @@ class Child:
     def unregister(self, signum: int) -> None:
         self._asking.ask("unregister", signum=signum)
 
-    def add_source(self, spec: dict[str, Any]) -> int:
-        key: int = self._asking.ask("add_source", spec=spec)
+    def add_source(self, source: EventSource) -> int:
+        if not isinstance(source, BuiltinSource):
+            raise TypeError(
+                f"{source} can only be added in the master: "
+                f"sources run there, and this one exists in {self.info.name} only"
+            )
+        key: int = self._asking.ask("add_source", spec=source.to_spec())
         return key
 
     def remove_source(self, key: int) -> None:
@@ -158,12 +173,12 @@ class Child:
             await self._live()
         except NoMasterError:
             os._exit(1)  # nobody is left to tell, and the kernel is about to end this process anyway
-        except BaseException as error:
-            only = _only(error)
-            if not isinstance(only, SystemExit):
-                self._report(only)
-                only = SystemExit(1)
-            raise only from None
+        except BaseException as error:  # noqa: BLE001  it is reported, and ends the process
+            end = only(error)
+            if not isinstance(end, SystemExit):
+                self._report(end)
+                end = SystemExit(1)
+            raise end from None
 
     async def _live(self) -> None:
         async with trio.open_nursery() as machine:
@@ -249,10 +264,3 @@ async def _start(nursery: trio.Nursery, service: Service) -> None:
         await nursery.start(service)
     else:
         nursery.start_soon(service)
-
-
-def _only(error: BaseException) -> BaseException:
-    """The one exception inside nested groups of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

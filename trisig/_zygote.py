@@ -352,9 +352,11 @@ def _replace_by_devnull(fd: int) -> None:
 def _serve(master: int, line: socket.socket, become: Callable[[str, list[int]], None]) -> None:
     """The life of the zygote: fork a child for each message, leave on EOF."""
     while True:
-        message, fds, flags, _ = socket.recv_fds(line, MAX_JOB_BYTES, MAX_FDS + 1, socket.MSG_CMSG_CLOEXEC)
+        message, fds, flags, _ = socket.recv_fds(line, MAX_JOB_BYTES, MAX_FDS + 1)
         if not fds:
             return
+        for fd in fds:
+            os.set_inheritable(fd, False)  # recv_fds drops its flags argument, MSG_CMSG_CLOEXEC with it
         with socket.socket(fileno=fds.pop(0)) as birth:
             if flags & socket.MSG_CTRUNC:
                 # One always arrives: the zygote closed the master's sockets, and opened nothing in their place.

@@ -1,0 +1,143 @@
+"""The verbs of `Signals` for the built-in event sources, and their decorators."""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from ._handlers import Handler
+from ._sources import CronSource, EventSource, FileSource, RbTimerSource, TimerSource
+
+H = TypeVar("H", bound=Handler)
+Path = str | os.PathLike[str]
+
+
+class ExternalEvents(abc.ABC):
+    """What turns external events into signals."""
+
+    @abc.abstractmethod
+    def register(self, signum: int, target: str, handler: Handler) -> None: ...
+    @abc.abstractmethod
+    def unregister(self, signum: int) -> None: ...
+    @abc.abstractmethod
+    def free_signum(self) -> int: ...
+    @abc.abstractmethod
+    def add_source(self, source: EventSource) -> EventSource: ...
+
+    def add_timer(self, signum: int, seconds: float, *, iterations: int = 0) -> EventSource:
+        """Raise a signal every so many seconds, by a kernel timer, on a fixed grid.
+
+        Late ticks are one signal and a count of the missed ones. Follows uWSGI's `add_timer`, with fractions of
+        a second and iterations.
+
+        Args:
+            signum: the signal.
+            seconds: the interval, at least 0.001.
+            iterations: how many times; 0 is for ever.
+
+        Returns:
+            The source, for `remove_source`.
+
+        Raises:
+            TypeError, ValueError: an argument that cannot be.
+        """
+        return self.add_source(TimerSource(signum, seconds, iterations=iterations))
+
+    def add_rb_timer(self, signum: int, seconds: float, *, iterations: int = 0) -> EventSource:
+        """Raise a signal every so many seconds, by a timer in user space; all of them share one deadline.
+
+        Follows uWSGI's `add_rb_timer`, without its clock of whole seconds. Arguments as for `add_timer`.
+        """
+        return self.add_source(RbTimerSource(signum, seconds, iterations=iterations))
+
+    def add_cron(self, signum: int, *when: int | str, timezone: str | None = None, iterations: int = 0) -> EventSource:
+        """Raise a signal in each due minute, exactly once.
+
+        Args:
+            signum: the signal.
+            when: five numbers by uWSGI's rules (minute, hour, day, month, weekday; -1 is any, -n every n), or
+                one crontab expression, for example `"40 2 * * mon-fri"` or `"@hourly"`.
+            timezone: an IANA name, for example `Europe/Rome`; None for local time.
+            iterations: how many times; 0 is for ever.
+
+        Raises:
+            TypeError, ValueError: an argument that cannot be; the message names the field.
+        """
+        return self.add_source(CronSource(signum, *when, timezone=timezone, iterations=iterations))
+
+    def add_file_monitor(
+        self, signum: int, path: Path, *, iterations: int = 0, missing_ok: bool = False
+    ) -> EventSource:
+        """Raise a signal whenever a file, or something directly in a directory, changes.
+
+        Goes on when the path is replaced, removed and made again, or is a symlink that is pointed elsewhere.
+
+        Args:
+            signum: the signal.
+            path: what to watch.
+            iterations: how many times; 0 is for ever.
+            missing_ok: wait for the path if it does not exist yet.
+
+        Raises:
+            FileNotFoundError: there is no such path.
+            TypeError, ValueError: an argument that cannot be.
+        """
+        return self.add_source(FileSource(signum, path, iterations=iterations, missing_ok=missing_ok))
+
+    def timer(
+        self, seconds: float, target: str = "worker", signum: int | None = None, iterations: int = 0
+    ) -> Callable[[H], H]:
+        """Decorate a handler that runs every so many seconds; see `add_timer` and `register`."""
+        return self._on(lambda number: TimerSource(number, seconds, iterations=iterations), target, signum)
+
+    def rb_timer(
+        self, seconds: float, target: str = "worker", signum: int | None = None, iterations: int = 0
+    ) -> Callable[[H], H]:
+        """Decorate a handler that runs every so many seconds; see `add_rb_timer` and `register`."""
+        return self._on(lambda number: RbTimerSource(number, seconds, iterations=iterations), target, signum)
+
+    def cron(
+        self,
+        *when: int | str,
+        target: str = "worker",
+        signum: int | None = None,
+        timezone: str | None = None,
+        iterations: int = 0,
+    ) -> Callable[[H], H]:
+        """Decorate a handler that runs in each due minute; see `add_cron` and `register`."""
+        return self._on(
+            lambda number: CronSource(number, *when, timezone=timezone, iterations=iterations), target, signum
+        )
+
+    def file_monitor(
+        self,
+        path: Path,
+        target: str = "worker",
+        signum: int | None = None,
+        iterations: int = 0,
+        *,
+        missing_ok: bool = False,
+    ) -> Callable[[H], H]:
+        """Decorate a handler that runs when a path changes; see `add_file_monitor` and `register`."""
+        return self._on(
+            lambda number: FileSource(number, path, iterations=iterations, missing_ok=missing_ok), target, signum
+        )
+
+    def _on(self, make: Callable[[int], EventSource], target: str, signum: int | None) -> Callable[[H], H]:
+        """Register and add in one; the next free number unless one is given. All or nothing."""
+        make(0 if signum is None else signum)  # what is wrong with it is said where it is written
+
+        def decorate(handler: H) -> H:
+            number = self.free_signum() if signum is None else signum
+            source = make(number)
+            self.register(number, target, handler)
+            try:
+                self.add_source(source)
+            except BaseException:
+                self.unregister(number)
+                raise
+            return handler
+
+        return decorate
