@@ -160,7 +160,7 @@ class Signals(ExternalEvents):
         Raises:
             NoMasterError: no master is open.
         """
-        await self._app.linked("send", signum).send(signum)
+        await self._linked("send", signum).send(signum)
 
     def send_nowait(self, signum: int) -> None:
         """Raise a signal from a plain function or a thread.
@@ -169,7 +169,7 @@ class Signals(ExternalEvents):
             trio.WouldBlock: the master's queue is full; the signal was not raised.
             NoMasterError: no master is open.
         """
-        self._app.linked("send_nowait", signum).send_nowait(signum)
+        self._linked("send_nowait", signum).send_nowait(signum)
 
     async def wait(self, signum: int | None = None) -> int:
         """Wait for a signal and return its number.
@@ -181,7 +181,7 @@ class Signals(ExternalEvents):
         Raises:
             NoMasterError: no master is open.
         """
-        return await self._app.linked("wait", 0 if signum is None else signum).wait(signum)
+        return await self._linked("wait", 0 if signum is None else signum).wait(signum)
 
     def _linked(self, verb: str, signum: int) -> Link:
         check_signum(signum)

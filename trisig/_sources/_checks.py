@@ -6,7 +6,6 @@ A wrong value has to fail in the line that wrote it, not minutes later in the ma
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 
 SHORTEST = 0.001
@@ -59,7 +58,7 @@ def check_seconds(value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"seconds must be an int or float, not {value!r}")
-    if math.isnan(value) or not SHORTEST <= value <= LONGEST:
+    if not SHORTEST <= value <= LONGEST:  # which NaN is not either
         raise ValueError(f"seconds must be from {SHORTEST} to {LONGEST:.0e}, not {value!r}")
     return float(value)
 
