@@ -173,10 +173,9 @@ class Keeper:
     async def _live(self) -> None:
         try:
             ends = await self._make()
-        except OSError as error:
+        except (OSError, trio.BrokenResourceError) as error:
             self._failed(None, str(error))
             return
-        self._ends = ends
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_raised, ends.raised)
@@ -197,9 +196,11 @@ class Keeper:
         self._place.memory.clear()
         self._outbox.clear()
         self._greeted, self._failed_with, self._ready_at, self._worked = False, "", 0.0, False
+        self._ends = ends
         try:
             self.pid, self._pidfd = await self._spawn(json.dumps({"name": self.name}), others.fds())
         except BaseException:
+            self._ends = None
             ends.close()
             raise
         finally:
@@ -300,7 +301,10 @@ class Keeper:
     async def _read_bell(self, fd: int) -> None:
         while True:
             await trio.lowlevel.wait_readable(fd)
-            os.eventfd_read(fd)
+            try:
+                os.eventfd_read(fd)
+            except BlockingIOError:
+                continue
             self._office.heard(self.name)
 
     async def _read_requests(self, requests: socket.socket) -> None:
@@ -309,9 +313,14 @@ class Keeper:
             message = self._receive(requests)
             if message is None:
                 return  # it has closed the socket, or sends what is no message: its death will tell more
-            answer = self._office.answer(self, message)
-            if answer is not None:
+            self._reply(requests, self._office.answer(self, message))
+
+    def _reply(self, requests: socket.socket, answer: Message | None) -> None:
+        if answer is not None:
+            try:
                 requests.send(json.dumps(answer).encode())
+            except OSError:
+                pass  # it died after it asked, which its pidfd will tell
 
     def _receive(self, requests: socket.socket) -> Message | None:
         try:

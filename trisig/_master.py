@@ -33,6 +33,7 @@ from ._groups import unwrapped
 from ._harakiri import Harakiri
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
+from ._prefork import Prefork
 from ._process import ProcessInfo, current_process, identity
 from ._raiser import Gate
 from ._shared import Shared
@@ -43,7 +44,6 @@ from ._table import SIGNALS, Entry, Table
 from ._targets import Target, Topology
 from ._wires import ChildEnds
 from ._worker import Child, Declared
-from ._zygote import Zygote
 
 log = logging.getLogger("trisig")
 
@@ -120,7 +120,7 @@ class Master:
             self._sources,
             self._dispatcher.refresh,
         )
-        self._zygote = Zygote(self._become)
+        self._zygote = Prefork(self._become, self._private_fds)
         self._engine = trio.CancelScope()
         self._sources_scope = trio.CancelScope()
         self._runs = False
@@ -248,13 +248,10 @@ class Master:
             self._dispatcher.refresh()
 
     async def _spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
-        try:
-            return await self._zygote.spawn(job, fds)
-        except trio.BrokenResourceError:
-            log.warning("master: the process that forks the children was lost, it is replaced")
-            await self._zygote.aclose()
-            self._zygote.fork(private_fds=[fd for keeper in self._keepers.values() for fd in keeper.fds()])
-            return await self._zygote.spawn(job, fds)
+        return await self._zygote.spawn(job, fds)
+
+    def _private_fds(self) -> list[int]:
+        return [fd for keeper in self._keepers.values() for fd in keeper.fds()]
 
     def _grant(self, process: str, key: int, signum: int) -> None:
         if process == "master":
@@ -315,7 +312,7 @@ class Master:
         for source in self._app.sources:
             self._app.sources[source] = self._sources.add(source)
         try:
-            self._zygote.fork()
+            self._zygote.open()
         except BaseException:
             self._close()
             raise
