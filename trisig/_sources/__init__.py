@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._engines import BuiltinSource, Engines, open_engines
+from ._engines import BuiltinSource, Engines, SharingSource, open_engines
 from .base import EventSource, Send
 from .cron import CronSource
 from .files import FileSource
@@ -24,6 +24,7 @@ __all__ = [
     "FileSource",
     "RbTimerSource",
     "Send",
+    "SharingSource",
     "TimerSource",
     "from_spec",
     "open_engines",

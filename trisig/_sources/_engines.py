@@ -1,4 +1,4 @@
-"""What the built-in sources of one master share: three clocks and one inotify descriptor.
+"""What the sources of one master share: three clocks, one inotify descriptor, and what optional sources bring.
 
     async with open_engines() as engines:
         async with trio.open_nursery() as nursery:
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import trio
 
@@ -24,12 +24,25 @@ from ._watcher import Watcher
 from .base import EventSource, Send
 
 
+class Engine(Protocol):
+    """Something that sources share, kept going by one task."""
+
+    async def drive(self) -> None:
+        """Serve the sources until cancelled, then release what it holds."""
+        ...
+
+
+E = TypeVar("E", bound=Engine)
+K = TypeVar("K", bound=Hashable)
+
+
 class Engines:
     """Makes and keeps the engines; `open_engines` is the way to get one."""
 
     def __init__(self, nursery: trio.Nursery, wall: Clock | None) -> None:
         self._nursery = nursery
         self._wall = wall
+        self._brought: dict[tuple[object, Hashable], Any] = {}
 
     @cached_property
     def kernel_clock(self) -> Clock:
@@ -45,13 +58,21 @@ class Engines:
 
     @cached_property
     def watcher(self) -> Watcher:
-        watcher = Watcher()
-        self._nursery.start_soon(watcher.drive)
-        return watcher
+        return self._driven(Watcher())
 
-    def _driven(self, clock: TimerFdClock | TrioClock) -> Clock:
-        self._nursery.start_soon(clock.drive)
-        return clock
+    def shared(self, make: Callable[[K], E], key: K) -> E:
+        """The engine `make(key)`, made for the first source that asks and the same one for those after it.
+
+        It is driven until the master ends, so one that nobody uses should hold nothing.
+        """
+        if (make, key) not in self._brought:
+            self._brought[make, key] = self._driven(make(key))
+        engine: E = self._brought[make, key]
+        return engine
+
+    def _driven(self, engine: E) -> E:
+        self._nursery.start_soon(engine.drive)
+        return engine
 
     async def run(
         self, source: EventSource, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -59,7 +80,7 @@ class Engines:
         """Run any source, and count in `source.fired` what it raises.
 
         Args:
-            source: a built-in source shares these engines; any other one just runs.
+            source: a `SharingSource` gets these engines; any other one just runs.
             send: given to the source.
             task_status: started once the source is armed: what happens from then on raises its signal.
 
@@ -71,7 +92,7 @@ class Engines:
             await send(signum)
             source.fired += 1
 
-        if isinstance(source, BuiltinSource):
+        if isinstance(source, SharingSource):
             await source.run_on(self, counted, task_status=task_status)
         else:
             task_status.started()
@@ -90,12 +111,8 @@ async def open_engines(*, wall_clock: Clock | None = None) -> AsyncIterator[Engi
         nursery.cancel_scope.cancel()
 
 
-class BuiltinSource(EventSource):
-    """A source made from plain data, which can cross a process boundary, and run on shared engines."""
-
-    @abc.abstractmethod
-    def to_spec(self) -> dict[str, Any]:
-        """What `from_spec` makes an equal source of; plain enough for JSON."""
+class SharingSource(EventSource):
+    """A source that runs on shared engines."""
 
     @abc.abstractmethod
     async def run_on(
@@ -107,3 +124,11 @@ class BuiltinSource(EventSource):
         """Run alone, on engines of its own."""
         async with open_engines() as engines:
             await engines.run(self, send)
+
+
+class BuiltinSource(SharingSource):
+    """A source made from plain data, which can cross a process boundary."""
+
+    @abc.abstractmethod
+    def to_spec(self) -> dict[str, Any]:
+        """What `from_spec` makes an equal source of; plain enough for JSON."""
