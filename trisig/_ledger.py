@@ -25,6 +25,7 @@ FINISHED = 2 * WINDOW  # entries of the list of finished async handlers: the win
 
 WAITING, STARTED, DONE, FAILED, RETURNED, ASIDE = range(6)
 _PASSED = bytes((DONE, FAILED, RETURNED, ASIDE))
+_UNTOUCHED = bytes((WAITING,))
 _SEALED = 65536  # bytes in a chunk before a new one is begun
 
 
@@ -400,10 +401,11 @@ class Lane:
     def _died_in(self, flight: Flight) -> list[tuple[Queue, int, int]]:
         blamed: list[tuple[Queue, int, int]] = []
         states = bytes(self._marks[(flight.number + k) % WINDOW] for k in range(len(flight.data)))
-        if not any(states):
-            self._ledger.put_back(flight.queue, flight.start, flight.data)
-            return blamed
-        for offset, state in enumerate(states):
+        # Nothing was started behind the last mark: that part goes back whole, a full window of it in one step.
+        begun = len(states.rstrip(_UNTOUCHED))
+        if begun < len(states):
+            self._ledger.put_back(flight.queue, flight.start + begun, flight.data[begun:])
+        for offset, state in enumerate(states[:begun]):
             position, signum = flight.start + offset, flight.data[offset]
             if state == STARTED:
                 blamed.append((flight.queue, position, signum))

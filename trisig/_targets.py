@@ -23,7 +23,7 @@ Audience = Literal["first", "all", "active", "one"]
 
 _KINDS: tuple[Kind, ...] = ("worker", "mule", "spooler")
 _WORDS = "worker, workers, active-workers, workerN, mule, mules, muleN, farmN, farm_NAME, spooler, spoolers or spoolerN"
-_NUMBERED = re.compile(r"(worker|mule|spooler|farm)(0|[1-9][0-9]*)", re.ASCII)
+_NUMBERED = re.compile(r"(worker|mule|spooler|farm)(0|[1-9][0-9]{0,8})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Topology:
     """How many processes of each kind there are, and which mules form which farm.
 
     Raises:
-        TypeError: a count that is not an int.
+        TypeError: a count that is not an int, or a farm whose mules are not numbers.
         ValueError: a negative count, or a farm that is not a name with numbers of mules.
         TargetError: a farm that names a mule which does not exist.
     """

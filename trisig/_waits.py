@@ -66,10 +66,14 @@ class WaitDesk:
 
     def left(self, process: str) -> None:
         """A process has ended: forget what it waited for, put back what it was granted."""
-        keys = [ask.key for ask in self._asks if ask.process == process]
-        keys += [key for name, key in self._granted if name == process]
-        for key in keys:
-            self.end(process, key, took=False)
+        self._asks = [ask for ask in self._asks if ask.process != process]
+        held = [place for place in self._granted if place[0] == process]
+        # All of it goes back before any is granted again, or a later one could overtake an earlier one.
+        for place in held:
+            position, signum = self._granted.pop(place)
+            self._ledger.put_back(self.queue, position, bytes((signum,)))
+        if held:
+            self.match()
 
     def match(self) -> None:
         """Grant what can be granted, those who asked first being first."""
