@@ -52,12 +52,13 @@ class Place(Protocol):
 class Office(Protocol):
     """What the rest of the master does for a child, by the name of its slot."""
 
-    def accept(self, signals: bytes) -> None: ...
+    def accept(self, name: str, signals: bytes) -> None: ...
     def heard(self, name: str) -> None: ...
     def answer(self, asker: Keeper, message: Message) -> Message | None: ...
     def attach(self, name: str, pipe: int, back: int) -> None: ...
     def detach(self, name: str) -> list[DeadLetter]: ...
     def ended(self, name: str) -> None: ...
+    def begins(self, name: str) -> None: ...
 
 
 class Keeper:
@@ -107,6 +108,16 @@ class Keeper:
     async def reached(self, *states: str) -> None:
         """Wait until the slot is in one of some states: ready, cheap, stopped."""
         while self.state not in states:
+            await self._changed.wait()
+
+    async def left(self) -> None:
+        """Wait until the process that was asked to leave has ended."""
+        while self._leave.is_set() and self.state not in ("cheap", "stopped"):
+            await self._changed.wait()
+
+    async def filled(self) -> None:
+        """Wait until a process that was not asked to leave is ready, or there will be none any more."""
+        while self.state != "stopped" and (self.state != "ready" or self._leave.is_set()):
             await self._changed.wait()
 
     def leave(self, *, final: bool = False) -> None:
@@ -193,6 +204,7 @@ class Keeper:
 
     async def _make(self) -> MasterEnds:
         ends, others = open_wires()
+        self._office.begins(self.name)
         self._place.memory.clear()
         self._outbox.clear()
         self._greeted, self._failed_with, self._ready_at, self._worked = False, "", 0.0, False
@@ -284,12 +296,12 @@ class Keeper:
                 continue
             if not signals:
                 return
-            self._office.accept(signals)
+            self._office.accept(self.name, signals)
 
     def _take_raised(self, fd: int) -> None:
         try:
             while signals := os.read(fd, _READ):
-                self._office.accept(signals)
+                self._office.accept(self.name, signals)
         except BlockingIOError:
             pass  # not its end: a process that the child left behind may hold the pipe
 

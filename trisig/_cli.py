@@ -100,6 +100,7 @@ def run(
             cores=cores,
             handler_timeout=handler_timeout,
             grace=grace,
+            journal=journal,
         )
     except trisig.ChildFailedError as error:
         click.echo(error.traceback, err=True, nl=False)

@@ -72,6 +72,21 @@ class Slot:
         return (self.done + lane.done, self.failed + lane.failed) if lane else (self.done, self.failed)
 
 
+def queue_names(topology: Topology) -> list[str]:
+    """The queues that a master with this topology has."""
+    return [*(f"{kind}{number}" for kind, number in topology.processes()), *_groups(topology), *_WAIT]
+
+
+def _groups(topology: Topology) -> dict[str, list[str]]:
+    """The processes of each kind and each farm of two or more; a lone one is served by its own queue."""
+    groups: dict[str, list[str]] = {kind: [] for kind in ("worker", "mule", "spooler")}
+    for kind, number in topology.processes():
+        groups[kind].append(f"{kind}{number}")
+    for farm, mules in topology.farms.items():
+        groups[f"farm_{farm}"] = [f"mule{number}" for number in mules]
+    return {name: members for name, members in groups.items() if len(members) > 1}
+
+
 class Dispatcher:
     """Owns the queues and lanes of one master.
 
@@ -113,13 +128,7 @@ class Dispatcher:
     # Which queues there are
 
     def _make_pools(self) -> dict[str, Pool]:
-        """A pool for each kind and each farm of two or more; a lone process is served by its own queue."""
-        groups: dict[str, list[str]] = {kind: [] for kind in ("worker", "mule", "spooler")}
-        for kind, number in self._topology.processes():
-            groups[kind].append(f"{kind}{number}")
-        for farm, mules in self._topology.farms.items():
-            groups[f"farm_{farm}"] = [f"mule{number}" for number in mules]
-        return {name: self._make_pool(name, members) for name, members in groups.items() if len(members) > 1}
+        return {name: self._make_pool(name, members) for name, members in _groups(self._topology).items()}
 
     def _make_pool(self, name: str, members: list[str]) -> Pool:
         pool = Pool(name)
@@ -153,24 +162,42 @@ class Dispatcher:
 
     # Signals in
 
-    def accept(self, signals: bytes) -> None:
-        """Take raised signals, in order; nothing is lost from here on."""
+    def accept(self, signals: bytes, accepted: Callable[[], None] | None = None) -> None:
+        """Take raised signals, in order; nothing is lost from here on.
+
+        Args:
+            signals: a byte each.
+            accepted: called when all of them are in their queues and none is on its way yet.
+        """
+        names: list[str] = []
         for route, part in self._routes.part(signals):
             for name in route:
-                self._queue(name, part)
+                self.ledger.accept(self._queue(name), part)
+            names += route
+        if accepted is not None:
+            accepted()
+        for name in names:
+            self._deliver(name)
         if self.ledger.pending >= self._max_queued and not self._gate.closed:
             self._gate.shut()
 
-    def _queue(self, name: str, signals: bytes) -> None:
-        slot = self.slots.get(name)
-        if slot is not None:
-            self.ledger.accept(slot.queue, signals)
+    def restore(self, name: str, signals: bytes) -> bool:
+        """Take over signals that an earlier master had in a queue; False if there is no such queue now."""
+        if name not in queue_names(self._topology):
+            return False
+        self.ledger.accept(self._queue(name), signals)
+        return True
+
+    def _queue(self, name: str) -> Queue:
+        place = self.slots.get(name) or self._pools.get(name)
+        return place.queue if place else self.desk.queue
+
+    def _deliver(self, name: str) -> None:
+        if (slot := self.slots.get(name)) is not None:
             self._fill(slot)
         elif (pool := self._pools.get(name)) is not None:
-            self.ledger.accept(pool.queue, signals)
             self._serve(pool)
         else:
-            self.ledger.accept(self.desk.queue, signals)
             self.desk.match()
 
     def _serve(self, pool: Pool) -> None:
@@ -218,9 +245,11 @@ class Dispatcher:
 
     # Progress out
 
-    def attach(self, slot: Slot, pipe: int, back: int) -> None:
+    def attach(
+        self, slot: Slot, pipe: int, back: int, record: Callable[[int, str, int, int], None] | None = None
+    ) -> None:
         """A process has become ready: give it its signals through `pipe`; `back` reads the same pipe."""
-        slot.lane = Lane(self.ledger, slot.memory.marks, slot.memory.finished)
+        slot.lane = Lane(self.ledger, slot.memory.marks, slot.memory.finished, record)
         slot.pipe, slot.back = pipe, back
         slot.depth, slot.robbed, slot.heard_at = 1, False, 0.0
         self._free(slot)
@@ -275,7 +304,8 @@ class Dispatcher:
         """Signals that a process had no handler for wait for whoever asks."""
         for queue, position, signum in lane.returned:
             queue.attempts.pop(position, None)
-            self.desk.queue.append(signum)
+            self.ledger.enter(self.desk.queue, signum)
+            self.ledger.leave(queue, position, signum)
         if lane.returned:
             lane.returned.clear()
             self.desk.match()

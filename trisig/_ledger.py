@@ -17,8 +17,9 @@ was started is blamed, and the rest goes back.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
+from typing import Protocol
 
 WINDOW = 4096  # marks in a ring, and the most signals that one process holds
 FINISHED = 2 * WINDOW  # entries of the list of finished async handlers: the window and as many set aside
@@ -53,6 +54,11 @@ class Queue:
 
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def reach(self) -> int:
+        """The position of the next signal."""
+        return self._next
 
     def append(self, data: bytes) -> None:
         """Add signals at the end."""
@@ -163,13 +169,21 @@ class Counts:
             self.by_signum[signum] += data.count(signum)
 
 
+class Record(Protocol):
+    """Keeps what happens to signals, so that another master can go on (`_journal`)."""
+
+    def append(self, name: str, start: int, data: bytes) -> None: ...
+    def done(self, name: str, start: int, count: int) -> None: ...
+
+
 class Ledger:
     """The counters of one master, and the one place where a signal changes its state.
 
     `accepted == done + dead_lettered + pending` at any time; `failed` is a part of `done`.
     """
 
-    def __init__(self, max_attempts: int = 3) -> None:
+    def __init__(self, max_attempts: int = 3, record: Record | None = None) -> None:
+        self._record = record
         self.max_attempts = max_attempts
         self.accepted = Counts()
         self.done = Counts()
@@ -184,9 +198,21 @@ class Ledger:
 
     def accept(self, queue: Queue, data: bytes) -> None:
         self.accepted.add(data)
+        self.enter(queue, data)
+
+    def enter(self, queue: Queue, data: bytes) -> None:
+        """Put signals that are accounted for at the end of a queue."""
+        if self._record is not None:
+            self._record.append(queue.name, queue.reach, data)
         queue.append(data)
 
+    def leave(self, queue: Queue, start: int, data: bytes) -> None:
+        """Signals are no longer the business of a queue."""
+        if self._record is not None:
+            self._record.done(queue.name, start, len(data))
+
     def finish(self, queue: Queue, start: int, data: bytes) -> None:
+        self.leave(queue, start, data)
         self.done.add(data)
         if queue.attempts:
             for position in range(start, start + len(data)):
@@ -200,6 +226,7 @@ class Ledger:
             self.put_back(queue, position, bytes((signum,)))
             return None
         queue.attempts.pop(position, None)
+        self.leave(queue, position, bytes((signum,)))
         self.dead_lettered.add(bytes((signum,)))
         return DeadLetter(signum, queue.name, attempts)
 
@@ -216,12 +243,18 @@ class Lane:
         marks: the ring of `WINDOW` state bytes, all `WAITING`; the process writes them.
         finished: `FINISHED` words, in which the process lists finished async handlers as
             `number << 2 | state`, and after them one word with how many it has listed so far.
+        record: told (number, queue's name, position, count) of what is about to be sent.
     """
 
     def __init__(
-        self, ledger: Ledger, marks: memoryview | bytearray, finished: MutableSequence[int] | memoryview
+        self,
+        ledger: Ledger,
+        marks: memoryview | bytearray,
+        finished: MutableSequence[int] | memoryview,
+        record: Callable[[int, str, int, int], None] | None = None,
     ) -> None:
         self._ledger = ledger
+        self._record = record
         self._marks = marks
         self._finished = finished
         self._flights: deque[Flight] = deque()
@@ -252,6 +285,8 @@ class Lane:
         """Move up to `limit` signals from a queue into flight; return the bytes to write to the pipe."""
         start, data = queue.take(min(limit, self.room))
         self._flights.append(Flight(queue, start, data, self.sent))
+        if self._record is not None:
+            self._record(self.sent, queue.name, start, len(data))
         if queue.shared:
             self.shared += len(data)
         elif not self.shared:

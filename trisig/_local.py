@@ -18,7 +18,7 @@ import trio
 from . import _handlers
 from ._control import LateHandlers, Sources
 from ._handlers import Handler
-from ._raiser import Gate, Raiser
+from ._raiser import Gate, Outbox, Raiser
 from ._sources import EventSource
 from ._table import Entry, Table, check_signum
 from ._targets import Topology, parse
@@ -38,14 +38,23 @@ class LocalRaiser(Raiser):
     """Raises signals in the master.
 
     Args:
-        accept: the dispatcher's.
+        accept: takes what the trio thread raises.
+        accept_piped: takes what other threads have raised, through the pipe.
         gate: the master's.
+        outbox: for other threads, if there is a journal.
     """
 
-    def __init__(self, accept: Callable[[bytes], None], gate: Gate) -> None:
+    def __init__(
+        self,
+        accept: Callable[[bytes], None],
+        accept_piped: Callable[[bytes], None],
+        gate: Gate,
+        outbox: Outbox | None,
+    ) -> None:
         self.pipe, self._other_threads = open_raise_pipe()
-        super().__init__(self._other_threads, gate)
+        super().__init__(self._other_threads, gate, outbox)
         self._accept = accept
+        self._accept_piped = accept_piped
         self._thread = threading.get_ident()
         self._piped = False
 
@@ -62,7 +71,7 @@ class LocalRaiser(Raiser):
         while self._piped:
             self._piped = False
             try:
-                self._accept(os.read(self.pipe, 262_144))
+                self._accept_piped(os.read(self.pipe, 262_144))
                 self._piped = True
             except BlockingIOError:
                 pass

@@ -17,9 +17,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -27,16 +29,19 @@ import trio
 from ._asking import Message
 from ._children import Keeper
 from ._control import Control, LateHandlers
-from ._dispatcher import Dispatcher, Slot
+from ._dispatcher import Dispatcher, Slot, queue_names
 from ._events import Sources
 from ._groups import unwrapped
 from ._harakiri import Harakiri
+from ._journal import Journal
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
 from ._prefork import Prefork
 from ._process import ProcessInfo, current_process, identity
-from ._raiser import Gate
-from ._shared import Shared
+from ._raiser import Gate, Outbox
+from ._recovery import Pending
+from ._reopen import open_journal
+from ._shared import Shared, shared_bytes
 from ._signals import Signals, application_of
 from ._sources import from_spec
 from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics
@@ -46,6 +51,8 @@ from ._wires import ChildEnds
 from ._worker import Child, Declared
 
 log = logging.getLogger("trisig")
+
+_ME = "master"
 
 
 @dataclass(frozen=True)
@@ -80,18 +87,20 @@ def _seconds(name: str, value: object, *, zero: bool) -> None:
 class Master:
     """A running master; made by `open_master`."""
 
-    def __init__(self, signals: Signals, topology: Topology, options: Options) -> None:
+    def __init__(self, signals: Signals, topology: Topology, options: Options, journal: Journal | None) -> None:
         self._signals = signals
+        self._journal = journal
         self._app = app = application_of(signals)
         self._topology = topology
         self._options = options
         places = topology.processes()
-        self._shared = Shared(len(places))
+        self._indexes = {f"{kind}{number}": index for index, (kind, number) in enumerate(places)}
+        self._shared = Shared(len(places), journal.shared if journal else None)
         self._table = Table(self._shared.table)
         for signum, declared in app.handlers.items():
             self._table.register(signum, Entry(declared.target))
         self._gate = Gate(self._shared.gate)
-        self._ledger = Ledger(options.max_attempts)
+        self._ledger = Ledger(options.max_attempts, journal)
         slots = [Slot(*place, memory) for place, memory in zip(places, self._shared.slots, strict=True)]
         self._dispatcher = Dispatcher(
             topology,
@@ -104,7 +113,7 @@ class Master:
             nudge=self._nudge,
         )
         self._keepers = {slot.name: self._keeper(slot) for slot in slots}
-        self._raiser = LocalRaiser(self._dispatcher.accept, self._gate)
+        self._raiser = LocalRaiser(self._dispatcher.accept, self._accept_piped, self._gate, self._outbox(_ME))
         self._sources = Sources(self._raiser.send, from_spec)
         self._late = LateHandlers(self._shared.late, self._push_all)
         self._control = Control(
@@ -153,7 +162,7 @@ class Master:
         slot.active = False
         self._dispatcher.refresh()
         keeper.leave()
-        return _Reached(keeper, "cheap", "stopped")
+        return _Awaited(keeper.left)
 
     def wake(self, number: int) -> Awaitable[None]:
         """Fill the slot of a worker again; await the result to know when the worker is ready.
@@ -165,7 +174,7 @@ class Master:
         slot.active = True
         self._dispatcher.refresh()
         keeper.wake()
-        return _Reached(keeper, "ready", "stopped")
+        return _Awaited(keeper.filled)
 
     def _worker(self, number: int) -> tuple[Slot, Keeper]:
         if type(number) is not int:
@@ -226,14 +235,31 @@ class Master:
 
     # What a Keeper needs
 
-    def accept(self, signals: bytes) -> None:
-        self._dispatcher.accept(signals)
+    def accept(self, name: str, signals: bytes) -> None:
+        if self._journal is None:
+            self._dispatcher.accept(signals)
+            return
+        index = self._indexes.get(name, len(self._indexes))
+        self._journal.begin(index)
+        self._dispatcher.accept(signals, partial(self._journal.commit, index, len(signals)))
+
+    def _accept_piped(self, signals: bytes) -> None:
+        self.accept(_ME, signals)
+
+    def _outbox(self, name: str) -> Outbox | None:
+        return self._journal.outboxes[self._indexes.get(name, len(self._indexes))] if self._journal else None
+
+    def begins(self, name: str) -> None:
+        """A slot is about to be filled anew."""
+        if self._journal is not None:
+            self._journal.restart(self._indexes[name])
 
     def heard(self, name: str) -> None:
         self._dispatcher.heard(self._dispatcher.slots[name])
 
     def attach(self, name: str, pipe: int, back: int) -> None:
-        self._dispatcher.attach(self._dispatcher.slots[name], pipe, back)
+        record = partial(self._journal.sent, self._indexes[name]) if self._journal else None
+        self._dispatcher.attach(self._dispatcher.slots[name], pipe, back, record)
 
     def detach(self, name: str) -> list[DeadLetter]:
         return self._dispatcher.detach(self._dispatcher.slots[name])
@@ -254,7 +280,7 @@ class Master:
         return [fd for keeper in self._keepers.values() for fd in keeper.fds()]
 
     def _grant(self, process: str, key: int, signum: int) -> None:
-        if process == "master":
+        if process == _ME:
             self._local.granted(key, signum)
         else:
             self._keepers[process].push({"do": "grant", "key": key, "signum": signum})
@@ -276,7 +302,7 @@ class Master:
     def _become(self, job: str, fds: list[int]) -> None:
         """What a newly forked process does."""
         name = json.loads(job)["name"]
-        index = list(self._keepers).index(name)
+        index = self._indexes[name]
         kind, number = self._topology.processes()[index]
         info = ProcessInfo(kind, number, os.getpid(), self._topology.farms_of(kind, number))
         identity.set(info)
@@ -289,6 +315,7 @@ class Master:
             self._declared_for(info),
             self._signals,
             self._options.cores,
+            self._outbox(name),
         )
         self._app.link = child
         self._app.in_child = True
@@ -347,6 +374,18 @@ class Master:
     def _close(self) -> None:
         self._raiser.close()
         self._gate.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    def go_on_with(self, pending: Pending) -> None:
+        """Take over what an earlier master left."""
+        for name, waiting in pending.queues.items():
+            if not self._dispatcher.restore(name, waiting):
+                self._dispatcher.accept(waiting)
+        for raised in pending.raised:
+            self._dispatcher.accept(raised)
+        if pending:
+            log.info("master: goes on with %d signals from the journal", len(pending))
 
     async def end(self) -> None:
         """Shut down, if there is anything left to, and say what was not delivered."""
@@ -393,15 +432,14 @@ class Master:
             log.warning("master: %d signals were dead-lettered", left.dead_lettered)
 
 
-class _Reached:
-    """Awaitable: a slot has reached a state."""
+class _Awaited:
+    """Awaitable as often as wanted, and without a warning never."""
 
-    def __init__(self, keeper: Keeper, *states: str) -> None:
-        self._keeper = keeper
-        self._states = states
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._keeper.reached(*self._states).__await__()
+        return self._wait().__await__()
 
 
 @asynccontextmanager
@@ -417,6 +455,7 @@ async def open_master(
     max_attempts: int = 3,
     max_queued: int = 64_000_000,
     handler_timeout: float | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Master]:
     """Open a master and its children inside a running `trio.run`; ready when every child is.
 
@@ -435,12 +474,14 @@ async def open_master(
         max_attempts: how often a handler may end its process before its signal is dead-lettered.
         max_queued: pending signals at which `send` waits and `send_nowait` raises `trio.WouldBlock`.
         handler_timeout: seconds after which a process whose handler still runs is killed; None for no limit.
+        journal: a file that keeps what is pending even if the master is killed; the next master with the same
+            file delivers it. None keeps it in memory only.
 
     Raises:
         TargetError: a target, hook, service or farm names processes that there are not.
         ValueError, TypeError: another argument that cannot be.
         ChildFailedError: a child could not start; nothing is left running.
-        trio.BusyResourceError: these signals have an open master already.
+        trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
     """
     topology = Topology(workers, mules, spoolers, farms or {})
     options = Options(cores, grace, max_attempts, max_queued, handler_timeout)
@@ -450,16 +491,38 @@ async def open_master(
         raise trio.BusyResourceError(
             "these signals have an open master already; use another Signals for another master"
         )
-    master = Master(signals, topology, options)
     before = app.link, app.in_child
-    with unwrapped():
+    master = await _make_master(signals, topology, options, journal)
+    with unwrapped() as body:
         async with trio.open_nursery() as nursery:
             master.begin()
             try:
                 await nursery.start(master.run)
-                yield master
+                with body:
+                    yield master
             finally:
                 with trio.CancelScope(shield=True):
                     await master.end()
                 app.link, app.in_child = before
     master.report()
+
+
+async def _make_master(
+    signals: Signals, topology: Topology, options: Options, path: str | os.PathLike[str] | None
+) -> Master:
+    """A master that has taken over what the one before it left in the journal, if there is one."""
+    if path is None:
+        return Master(signals, topology, options, None)
+    slots = len(topology.processes())
+    journal, pending, old = await open_journal(Path(path), queue_names(topology), slots, shared_bytes(slots))
+    try:
+        master = Master(signals, topology, options, journal)
+        master.go_on_with(pending)
+        journal.publish()
+    except BaseException:
+        journal.discard()
+        raise
+    finally:
+        if old >= 0:
+            os.close(old)
+    return master

@@ -7,6 +7,8 @@ raisers look at first; an eventfd, readable while the gate is open, wakes those 
 from __future__ import annotations
 
 import os
+import threading
+from typing import Protocol
 
 import trio
 
@@ -40,15 +42,26 @@ class Gate:
         os.eventfd_write(self.fd, 1)
 
 
+class Outbox(Protocol):
+    """Where a journal keeps what is raised until it is accepted."""
+
+    lock: threading.Lock
+
+    def put(self, signum: int) -> bool: ...
+    def undo(self) -> None: ...
+
+
 class Raiser:
     """One process's way to raise signals.
 
     Args:
         fd: the writing end of its pipe, non-blocking.
         gate: the master's.
+        outbox: of this process, if there is a journal.
     """
 
-    def __init__(self, fd: int, gate: Gate) -> None:
+    def __init__(self, fd: int, gate: Gate, outbox: Outbox | None = None) -> None:
+        self._outbox = outbox
         self._fd = fd
         self._gate = gate
         self._closed = gate.word
@@ -66,6 +79,19 @@ class Raiser:
         self._put(byte)
 
     def _put(self, byte: bytes) -> None:
+        if self._outbox is None:
+            self._write(byte)
+            return
+        with self._outbox.lock:
+            if not self._outbox.put(byte[0]):
+                raise trio.WouldBlock
+            try:
+                self._write(byte)
+            except BaseException:
+                self._outbox.undo()
+                raise
+
+    def _write(self, byte: bytes) -> None:
         try:
             os.write(self._fd, byte)
         except BlockingIOError:

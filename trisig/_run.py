@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -29,6 +30,7 @@ def run(
     max_attempts: int = 3,
     max_queued: int = 64_000_000,
     handler_timeout: float | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> int:
     """Open a master and run it until SIGTERM or SIGINT; a second one stops at once.
 
@@ -49,6 +51,7 @@ def run(
         max_attempts=max_attempts,
         max_queued=max_queued,
         handler_timeout=handler_timeout,
+        journal=journal,
     )
     return trio.run(_main, opened)
 

@@ -42,18 +42,30 @@ class SlotMemory:
         self.finished[_ledger.FINISHED] = 0
 
 
+def shared_bytes(slots: int) -> int:
+    """How much memory a master shares with so many children."""
+    return _HEADER + slots * _SLOT
+
+
+def slot_parts(whole: memoryview, slot: int) -> SlotMemory:
+    """What belongs to one child."""
+    at = _HEADER + slot * _SLOT
+    return SlotMemory(whole[at : at + _SLOT])
+
+
 class Shared:
     """The whole mapping.
 
     Args:
         slots: how many processes there can be.
+        memory: `shared_bytes(slots)` or more to use, of a file for example; None for an anonymous mapping.
     """
 
-    def __init__(self, slots: int) -> None:
-        whole = memoryview(mmap.mmap(-1, _HEADER + slots * _SLOT))
+    def __init__(self, slots: int, memory: memoryview | None = None) -> None:
+        whole = memoryview(mmap.mmap(-1, shared_bytes(slots))) if memory is None else memory
         self._header = whole[:_HEADER].cast("Q")
         self.table = self._header[_TABLE : _TABLE + _table.WORDS]
-        self.slots = [SlotMemory(whole[at : at + _SLOT]) for at in range(_HEADER, len(whole), _SLOT)]
+        self.slots = [slot_parts(whole, slot) for slot in range(slots)]
 
     @property
     def gate(self) -> memoryview:

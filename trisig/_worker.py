@@ -27,7 +27,7 @@ from ._errors import NoMasterError
 from ._groups import only
 from ._handlers import Handler
 from ._process import ProcessInfo
-from ._raiser import Gate, Raiser
+from ._raiser import Gate, Outbox, Raiser
 from ._runner import Runner
 from ._shared import Shared
 from ._sources import BuiltinSource, EventSource
@@ -78,6 +78,7 @@ class Child:
         declared: Declared,
         signals: object,
         cores: int,
+        outbox: Outbox | None,
     ) -> None:
         self.info = info
         self._signals = signals
@@ -86,7 +87,7 @@ class Child:
         self._late = shared.late
         self._late_grew = trio.Event()
         self._asking = Asking(ends.requests)
-        self._raiser = Raiser(ends.raised, gate)
+        self._raiser = Raiser(ends.raised, gate, outbox)
         self._table = TableView(shared.table)
         self._handlers = [declared.handlers.get(signum) for signum in range(SIGNALS)]
         self._runner = Runner(info.name, shared.slots[slot], ends.lane, ends.bell, self._handlers, shared.late, cores)
