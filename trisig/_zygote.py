@@ -91,14 +91,16 @@ class Zygote:
         _kernel.set_child_subreaper()
         flush_standard_streams()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.push(ours)
             with theirs:
-                pid, pidfd = self._fork_serving(ours, theirs, (*private_fds,))
-        except BaseException:
-            ours.close()
-            raise
+                watch = ours.dup()  # in reserve, like the one of a birth
+                undo.push(watch)
+                pid, pidfd = self._fork_serving((ours, watch), theirs, (*private_fds,))
+            undo.pop_all()
+        os.dup2(pidfd, watch.fileno(), inheritable=False)
         ours.setblocking(False)
-        self._process = _Process(pid, pidfd, ours)
+        self._process = _Process(pid, pidfd, watch.detach(), ours)
 
     @trio.lowlevel.enable_ki_protection
     async def spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
@@ -149,7 +151,9 @@ class Zygote:
         process.hang_up()
         try:
             with trio.move_on_after(grace):
-                await trio.lowlevel.wait_readable(process.pidfd)
+                async with self._lock:
+                    if self._process is process:
+                        await trio.lowlevel.wait_readable(process.watch)
         finally:
             with trio.CancelScope(shield=True):
                 await self._bury(process)
@@ -170,14 +174,17 @@ class Zygote:
             raise trio.ClosedResourceError("this zygote is not forked, or closed: call fork() first")
         return self._process
 
-    def _fork_serving(self, ours: socket.socket, theirs: socket.socket, private_fds: Sequence[int]) -> tuple[int, int]:
+    def _fork_serving(
+        self, ours: Sequence[socket.socket], theirs: socket.socket, private_fds: Sequence[int]
+    ) -> tuple[int, int]:
         master = os.getpid()
         with Birth() as birth:
 
             def serve() -> None:
                 """What the zygote and the intermediate before it do."""
                 birth.close_near_side()
-                ours.close()
+                for end in ours:
+                    end.close()
                 for fd in private_fds:
                     _replace_by_devnull(fd)
                 _forget_signals()
@@ -200,6 +207,7 @@ class _Process(NamedTuple):
 
     pid: int
     pidfd: int
+    watch: int  # the same for the holder of the lock: trio lets one task at a time wait for a descriptor
     line: socket.socket
 
     def is_dead(self) -> bool:
@@ -214,8 +222,9 @@ class _Process(NamedTuple):
             self.line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        trio.lowlevel.notify_closing(self.pidfd)
-        os.close(self.pidfd)
+        for fd in (self.pidfd, self.watch):
+            trio.lowlevel.notify_closing(fd)
+            os.close(fd)
         self.line.close()
 
 
@@ -248,7 +257,7 @@ async def _wait_for_report(birth: Birth, process: _Process) -> int:
             if dead:
                 raise trio.BrokenResourceError("the zygote has died") from None
         with trio.CancelScope(shield=True):  # what was asked for is answered, and the answer is taken
-            await _wait_any_readable(birth.near.fileno(), process.pidfd)
+            await _wait_any_readable(birth.near.fileno(), process.watch)
 
 
 async def _wait_any_readable(*fds: int) -> None:
