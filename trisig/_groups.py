@@ -23,16 +23,40 @@ def only(error: BaseException) -> BaseException:
     return inside[0] if len(inside) == 1 else error
 
 
+class Body:
+    """Notes what its block raises, so that it can come out just so."""
+
+    def __init__(self) -> None:
+        self._raised: BaseException | None = None
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        self._raised = error
+
+    def is_all_of(self, inside: list[BaseException]) -> BaseException | None:
+        """What the block raised, if nothing else was raised; nurseries may have rebuilt the groups in it."""
+        if self._raised is None or {*map(id, inside)} != {*map(id, leaves(self._raised))}:
+            return None
+        return self._raised
+
+
 @contextmanager
-def unwrapped() -> Iterator[None]:
-    """Let a lone exception out of its groups; of several children that failed to start, the first."""
+def unwrapped() -> Iterator[Body]:
+    """Let a lone exception out of its groups; of several children that failed to start, the first.
+
+    What the body raises comes out as it is, a group too.
+    """
+    body = Body()
     try:
-        yield
+        yield body
     except BaseExceptionGroup as group:
         inside = list(leaves(group))
-        if len(inside) > 1 and not all(isinstance(error, ChildFailedError) for error in inside):
+        whole = body.is_all_of(inside)
+        if whole is None and len(inside) > 1 and not all(isinstance(error, ChildFailedError) for error in inside):
             raise
-        first, context = inside[0], inside[0].__context__
+        first = whole or inside[0]
+        context = first.__context__
         try:
             raise first
         finally:
