@@ -12,7 +12,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +22,14 @@ from trisig import current_process
 
 T = TypeVar("T")
 
-PATIENCE = 10.0  # seconds that something may take before a test fails
+PATIENCE = 30.0  # seconds that anything may take before a test fails, on a busy machine too
 _STEP = 0.003  # seconds between two looks at what cannot be waited for
 
 
 async def eventually(look: Callable[[], T], seconds: float = PATIENCE) -> T:
     """The first true answer of `look`; for states that no descriptor announces."""
     with trio.move_on_after(seconds):
-        while not (found := look()):
+        while not (found := look()):  # noqa: ASYNC110  what is looked at happens in other processes
             await trio.sleep(_STEP)
         return found
     raise AssertionError(f"not within {seconds} s; in the end it was {look()!r}")
@@ -138,7 +138,8 @@ def stopped(pid: int) -> Iterator[None]:
             pass
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def _state(pid: int) -> str:
@@ -151,7 +152,7 @@ def pid_of(processes: Sequence[Any], name: str) -> int:
 
 
 async def gone(pids: Sequence[int], seconds: float) -> list[int]:
-    """Wait until processes have ended; those that have not within the time."""
+    """Wait until processes have ended, and reap those that fell to this one; returns those that have not ended."""
     left = []
     deadline = trio.current_time() + seconds
     for pid in pids:
@@ -164,6 +165,8 @@ async def gone(pids: Sequence[int], seconds: float) -> list[int]:
                 await trio.lowlevel.wait_readable(pidfd)
             if late.cancelled_caught:
                 left.append(pid)
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222  it does not wait
         finally:
             os.close(pidfd)
     return left
