@@ -1,6 +1,7 @@
 """The uWSGI signal framework on trio."""
 
 from ._errors import ChildFailedError, NoMasterError, SignalTableError, TargetError
+from ._ledger import DeadLetter
 from ._master import Master, open_master
 from ._process import ProcessInfo, current_process
 from ._run import run
@@ -10,6 +11,7 @@ from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics, 
 
 __all__ = [
     "ChildFailedError",
+    "DeadLetter",
     "EventSource",
     "Master",
     "MasterStatistics",

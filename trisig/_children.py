@@ -33,7 +33,7 @@ log = logging.getLogger("trisig")
 _READ = 262_144
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds
 _STEADY = 1.0  # seconds after which a process has not failed quickly
-_TRIES_AT_OPEN, _TRIES = 5, 10  # failed starts in a row before giving up
+_TRIES_AT_OPEN, _TRIES = 5, 12  # failed starts in a row before giving up
 
 Spawn = Callable[[str, Sequence[int]], Awaitable[tuple[int, int]]]
 
@@ -91,7 +91,7 @@ class Keeper:
         self._ready_at = 0.0
         self._failed_with = ""
         self._failures = 0
-        self._worked = False
+        self._worked = self._handling = False
         self._final = False
 
     @property
@@ -173,7 +173,7 @@ class Keeper:
     async def _pause(self) -> None:
         if self._failures < 2:
             return
-        pause = min(_FIRST_PAUSE * 2 ** (self._failures - 2), _LONGEST_PAUSE)
+        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 2, 9), _LONGEST_PAUSE)
         log.warning("%s: failed %d times in a row, next try in %.1f s", self.name, self._failures, pause)
         self._becomes("waiting")
         with trio.move_on_after(pause):
@@ -185,7 +185,7 @@ class Keeper:
         try:
             ends = await self._make()
         except (OSError, trio.BrokenResourceError) as error:
-            self._failed(None, str(error))
+            self._failed(None, f"failed to start: {error}")
             return
         try:
             async with trio.open_nursery() as nursery:
@@ -207,7 +207,8 @@ class Keeper:
         self._office.begins(self.name)
         self._place.memory.clear()
         self._outbox.clear()
-        self._greeted, self._failed_with, self._ready_at, self._worked = False, "", 0.0, False
+        self._greeted = self._worked = self._handling = False
+        self._failed_with, self._ready_at = "", 0.0
         self._ends = ends
         try:
             self.pid, self._pidfd = await self._spawn(json.dumps({"name": self.name}), others.fds())
@@ -237,14 +238,9 @@ class Keeper:
         lane = self._place.lane
         if lane is not None:
             lane.settle()
-            self._worked = lane.done > 0
-        for letter in self._office.detach(self.name):
-            log.error(
-                "%s: signal %d ended its process %d times, it is dead-lettered",
-                self.name,
-                letter.signum,
-                letter.attempts,
-            )
+            self._handling = bool(lane.running())
+            letters = self._office.detach(self.name)
+            self._worked = lane.done > 0 or bool(letters)
         self._office.ended(self.name)
         self._ends = None
         self.pid = 0
@@ -254,19 +250,21 @@ class Keeper:
         if self._leave.is_set():
             self._failures = 0
             return
-        if self._ready_at:
-            steady = self._worked or trio.current_time() - self._ready_at > _STEADY
-            self._failures = 0 if steady else self._failures + 1
-            log.warning("%s: ended (%s), it is replaced", self.name, _how(status))
-        else:
+        if not self._ready_at:
             self._failed(status, "")
+        elif self._worked or trio.current_time() - self._ready_at > _STEADY:
+            self._failures = 0
+            log.warning("%s: ended (%s), it is replaced", self.name, _how(status))
+        elif self._handling:  # the signal is to blame, and dead-lettered in the end: no reason to give up
+            self._failures += 1
+            log.warning("%s: ended (%s) in its first handler, it is replaced", self.name, _how(status))
+        else:
+            self._failed(status, "ended as soon as it was ready")
 
     def _failed(self, status: int | None, reason: str) -> None:
-        """A start that did not lead to readiness."""
+        """A start that led to nothing: told, or the end of it all if that has happened too often."""
         self._failures += 1
-        error = ChildFailedError(
-            self.name, status, self._failed_with, reason=f"failed to start: {reason}" if reason else ""
-        )
+        error = ChildFailedError(self.name, status, self._failed_with, reason=reason)
         at_once = status is not None and not self._ever_ready
         if at_once or self._failures >= (_TRIES if self._ever_ready else _TRIES_AT_OPEN):
             raise error

@@ -36,6 +36,7 @@ from ._harakiri import Harakiri
 from ._journal import Journal
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
+from ._orphans import Orphans
 from ._prefork import Prefork
 from ._process import ProcessInfo, current_process, identity
 from ._raiser import Gate, Outbox
@@ -64,8 +65,11 @@ class Options:
     max_attempts: int = 3
     max_queued: int = 64_000_000
     handler_timeout: float | None = None
+    on_dead_letter: Callable[[DeadLetter], object] | None = None
 
     def __post_init__(self) -> None:
+        if self.on_dead_letter is not None and not callable(self.on_dead_letter):
+            raise TypeError(f"on_dead_letter is a function of one argument, not {self.on_dead_letter!r}")
         for name, least, most in (("cores", 1, 4096), ("max_attempts", 1, 1000), ("max_queued", 1, 2**40)):
             value = getattr(self, name)
             if type(value) is not int:
@@ -130,6 +134,7 @@ class Master:
             self._dispatcher.refresh,
         )
         self._zygote = Prefork(self._become, self._private_fds)
+        self._orphans = Orphans()
         self._engine = trio.CancelScope()
         self._sources_scope = trio.CancelScope()
         self._runs = False
@@ -262,13 +267,25 @@ class Master:
         self._dispatcher.attach(self._dispatcher.slots[name], pipe, back, record)
 
     def detach(self, name: str) -> list[DeadLetter]:
-        return self._dispatcher.detach(self._dispatcher.slots[name])
+        letters = self._dispatcher.detach(self._dispatcher.slots[name])
+        for letter in letters:
+            self._dead_lettered(name, letter)
+        return letters
+
+    def _dead_lettered(self, name: str, letter: DeadLetter) -> None:
+        log.error("%s: signal %d ended its process %d times, it is dead-lettered", name, letter.signum, letter.attempts)
+        if self._options.on_dead_letter is not None:
+            try:
+                self._options.on_dead_letter(letter)
+            except Exception:
+                log.exception("master: on_dead_letter failed for signal %d", letter.signum)
 
     def answer(self, keeper: Keeper, message: Message) -> Message | None:
         return self._control.answer(keeper, message)
 
     def ended(self, name: str) -> None:
         """A process has ended: with it what it registered for itself and what its tasks waited for."""
+        self._orphans.left_by(self._keepers[name].pid)
         self._dispatcher.desk.left(name)
         if self._table.end_of(name):
             self._dispatcher.refresh()
@@ -353,6 +370,7 @@ class Master:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._dispatcher.watch_silence)
                     nursery.start_soon(self._raiser.listen)
+                    nursery.start_soon(self._orphans.watch)
                     if self._options.handler_timeout is not None:
                         nursery.start_soon(self._harakiri(self._options.handler_timeout).watch)
                     for keeper in self._keepers.values():
@@ -455,6 +473,7 @@ async def open_master(
     max_attempts: int = 3,
     max_queued: int = 64_000_000,
     handler_timeout: float | None = None,
+    on_dead_letter: Callable[[DeadLetter], object] | None = None,
     journal: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Master]:
     """Open a master and its children inside a running `trio.run`; ready when every child is.
@@ -474,6 +493,7 @@ async def open_master(
         max_attempts: how often a handler may end its process before its signal is dead-lettered.
         max_queued: pending signals at which `send` waits and `send_nowait` raises `trio.WouldBlock`.
         handler_timeout: seconds after which a process whose handler still runs is killed; None for no limit.
+        on_dead_letter: called in the master with each signal that is dead-lettered; must not block.
         journal: a file that keeps what is pending even if the master is killed; the next master with the same
             file delivers it. None keeps it in memory only.
 
@@ -484,7 +504,7 @@ async def open_master(
         trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
     """
     topology = Topology(workers, mules, spoolers, farms or {})
-    options = Options(cores, grace, max_attempts, max_queued, handler_timeout)
+    options = Options(cores, grace, max_attempts, max_queued, handler_timeout, on_dead_letter)
     app = application_of(signals)
     app.check(topology)
     if app.link is not None and not app.in_child:
@@ -493,18 +513,20 @@ async def open_master(
         )
     before = app.link, app.in_child
     master = await _make_master(signals, topology, options, journal)
-    with unwrapped() as body:
-        async with trio.open_nursery() as nursery:
-            master.begin()
-            try:
-                await nursery.start(master.run)
-                with body:
-                    yield master
-            finally:
-                with trio.CancelScope(shield=True):
-                    await master.end()
-                app.link, app.in_child = before
-    master.report()
+    try:
+        with unwrapped() as body:
+            async with trio.open_nursery() as nursery:
+                master.begin()
+                try:
+                    await nursery.start(master.run)
+                    with body:
+                        yield master
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await master.end()
+                    app.link, app.in_child = before
+    finally:
+        master.report()
 
 
 async def _make_master(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 
 import trio
 
+from ._endpoint import Command, Endpoint
 from ._groups import unwrapped
+from ._ledger import DeadLetter
 from ._master import Master, open_master
 from ._signals import Signals
 
@@ -30,14 +34,25 @@ def run(
     max_attempts: int = 3,
     max_queued: int = 64_000_000,
     handler_timeout: float | None = None,
+    on_dead_letter: Callable[[DeadLetter], object] | None = None,
     journal: str | os.PathLike[str] | None = None,
+    control: str | os.PathLike[str] | None = None,
 ) -> int:
     """Open a master and run it until SIGTERM or SIGINT; a second one stops at once.
 
-    To be called in the main thread, outside `trio.run`. Arguments and exceptions as for `open_master`.
+    To be called in the main thread, outside `trio.run`. Arguments as for `open_master`, and:
+
+    Args:
+        control: where to listen for commands (`trisig send`, `status`, `cheap`, `wake`, `stop`); a unix socket
+            that only its owner may use. None listens nowhere.
 
     Returns:
         The exit status, 0.
+
+    Raises:
+        trio.BusyResourceError: another master listens at `control`.
+        OSError: the socket cannot be made.
+        Exception: as `open_master`.
     """
     opened = partial(
         open_master,
@@ -51,9 +66,10 @@ def run(
         max_attempts=max_attempts,
         max_queued=max_queued,
         handler_timeout=handler_timeout,
+        on_dead_letter=on_dead_letter,
         journal=journal,
     )
-    return trio.run(_main, opened)
+    return trio.run(_main, signals, opened, None if control is None else Path(control))
 
 
 class _Stopper:
@@ -74,18 +90,44 @@ class _Stopper:
                 self.master.stop_now()
 
 
-async def _main(opened: Callable[[], AbstractAsyncContextManager[Master]]) -> int:
+async def _main(
+    signals: Signals, opened: Callable[[], AbstractAsyncContextManager[Master]], control: Path | None
+) -> int:
     stopper = _Stopper()
     with unwrapped(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as arrivals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stopper.listen, arrivals)
             with stopper.body:
                 async with opened() as stopper.master:
+                    if control is not None:
+                        await nursery.start(Endpoint(_commands(signals, stopper.master, stopper.body)).serve, control)
                     log.info("master: ready, %s", _told(stopper.master))
                     await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     log.info("master: stopped")
     return 0
+
+
+def _commands(signals: Signals, master: Master, body: trio.CancelScope) -> dict[str, Command]:
+    """What may be asked of a running master."""
+
+    async def status() -> object:
+        return dataclasses.asdict(master.statistics())
+
+    async def stop() -> None:
+        log.info("master: stopping, as asked through the control socket")
+        body.cancel()
+
+    async def send(signum: int) -> None:
+        await signals.send(signum)
+
+    async def cheap(number: int) -> None:
+        await master.cheap(number)
+
+    async def wake(number: int) -> None:
+        await master.wake(number)
+
+    return {"status": status, "send": send, "cheap": cheap, "wake": wake, "stop": stop}
 
 
 def _told(master: Master) -> str:
