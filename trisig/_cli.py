@@ -4,17 +4,21 @@ Exit status 0 is a clean end, 1 a failure, 2 something the caller has to write o
 one line that says so; a traceback is shown only where it is the application's own.
 """
 
+import json
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+import trio
 
 import trisig
 
 from . import _log
+from ._client import ControlError, ask
 from ._load import ApplicationError, LoadError, load_signals
+from ._status import status_text
 
 FAILURE = 1
 USAGE = 2
@@ -101,15 +105,68 @@ def run(
             handler_timeout=handler_timeout,
             grace=grace,
             journal=journal,
+            control=control,
         )
     except trisig.ChildFailedError as error:
         click.echo(error.traceback, err=True, nl=False)
         _leave(error, FAILURE)
     except (ValueError, TypeError) as error:
         _leave(error, USAGE)
-    except OSError as error:
+    except (OSError, trio.BusyResourceError) as error:
         _leave(error, FAILURE)
     sys.exit(status)
+
+
+_control = click.option(
+    "--control", type=click.Path(path_type=Path), metavar="PATH", required=True, help="The master's control socket."
+)
+
+
+@main.command()
+@click.argument("signum", type=click.IntRange(0, 255))
+@_control
+def send(signum: int, control: Path) -> None:
+    """Raise a signal."""
+    _ask(control, "send", signum=signum)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+@_control
+def status(control: Path, *, as_json: bool) -> None:
+    """Say where every signal is and how the processes are."""
+    told = _ask(control, "status")
+    click.echo(json.dumps(told, indent=2) if as_json else status_text(told))
+
+
+@main.command()
+@click.argument("number", type=click.IntRange(min=1))
+@_control
+def cheap(number: int, control: Path) -> None:
+    """Stop worker NUMBER until it is woken."""
+    _ask(control, "cheap", number=number)
+
+
+@main.command()
+@click.argument("number", type=click.IntRange(min=1))
+@_control
+def wake(number: int, control: Path) -> None:
+    """Start worker NUMBER again."""
+    _ask(control, "wake", number=number)
+
+
+@main.command()
+@_control
+def stop(control: Path) -> None:
+    """Stop the master as SIGTERM does."""
+    _ask(control, "stop")
+
+
+def _ask(control: Path, do: str, **arguments: object) -> Any:
+    try:
+        return ask(control, do, **arguments)
+    except ControlError as error:
+        _leave(error, FAILURE)
 
 
 def _load(application: str) -> trisig.Signals:

@@ -18,7 +18,7 @@ from functools import partial
 
 from ._process import current_process
 
-FORMAT = "%(asctime)s %(levelname)s %(process_name)s %(message)s"
+FORMAT = "%(asctime)s %(levelname)s %(subject)s%(message)s"
 STANDARD_ERROR = 2
 
 
@@ -31,7 +31,8 @@ def configure(level: str) -> None:
 
 
 def _add_process_name(record: logging.LogRecord) -> bool:
-    record.process_name = current_process().name
+    name = current_process().name
+    record.subject = "" if record.getMessage().startswith(f"{name}: ") else f"{name} "
     return True
 
 

@@ -40,9 +40,20 @@ def run(
 ) -> int:
     """Open a master and run it until SIGTERM or SIGINT; a second one stops at once.
 
-    To be called in the main thread, outside `trio.run`. Arguments as for `open_master`, and:
+    To be called in the main thread, outside `trio.run`.
 
     Args:
+        signals: the application.
+        workers: how many workers.
+        mules: how many mules.
+        farms: names of farms and the numbers of their mules.
+        spoolers: how many spoolers.
+        cores: how many async handlers one process may run at a time.
+        grace: seconds that a shutdown may take.
+        max_attempts: how often a handler may end its process before its signal is dead-lettered.
+        max_queued: pending signals at which raisers wait.
+        handler_timeout: seconds that a handler may run.
+        journal: a file that keeps what is pending.
         control: where to listen for commands (`trisig send`, `status`, `cheap`, `wake`, `stop`); a unix socket
             that only its owner may use. None listens nowhere.
 

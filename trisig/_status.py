@@ -1,0 +1,23 @@
+"""The status of a master as text for people: a line of totals, then a line a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TOTALS = ("accepted", "done", "failed", "queued", "in_flight", "dead_lettered")
+_COLUMNS = ("name", "state", "pid", "respawns", "done", "failed", "queued", "in_flight")
+
+
+def status_text(status: dict[str, Any]) -> str:
+    """Lay out what `MasterStatistics` says, as a control socket tells it."""
+    totals = "  ".join(f"{name.replace('_', ' ')} {status[name]}" for name in _TOTALS)
+    rows = [_COLUMNS, *(tuple(str(process[name]) for name in _COLUMNS) for process in status["processes"].values())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    sources = [_source_text(source) for source in status["sources"]]
+    return "\n".join([totals, "", *table, *([""] if sources else []), *sources])
+
+
+def _source_text(source: dict[str, Any]) -> str:
+    text = f"{source['source']}: fired {source['fired']}, missed {source['missed']}"
+    return f"{text}, started again {source['restarts']} times: {source['error']}" if source["restarts"] else text
