@@ -61,7 +61,9 @@ class Inotify:
         return self._call(wd, path)
 
     def remove(self, wd: int) -> None:
-        """Stop watching. The kernel may have stopped before, which is no error."""
+        """Stop watching. The kernel may have stopped before, with the file or with `close`, which is no error."""
+        if self.fd < 0:
+            return
         if self._libc.inotify_rm_watch(self.fd, wd) < 0 and ctypes.get_errno() != errno.EINVAL:
             self._call(-1, f"inotify watch {wd}")
 
@@ -73,7 +75,9 @@ class Inotify:
             return []
 
     def close(self) -> None:
+        """End all watches; those who had them may still remove them, in any order."""
         os.close(self.fd)
+        self.fd = -1
 
     @staticmethod
     def _call(result: int, subject: str) -> int:
