@@ -73,31 +73,34 @@ class Raiser:
         Raises:
             trio.WouldBlock: the queue is full.
         """
-        byte = _BYTES[check_signum(signum)]
+        if type(signum) is not int or not 0 <= signum < SIGNALS:  # a call less for each signal
+            check_signum(signum)
         if self._closed[0]:
             raise trio.WouldBlock
-        self._put(byte)
+        self._put(_BYTES[signum])
 
     def _put(self, byte: bytes) -> None:
-        if self._outbox is None:
-            self._write(byte)
+        if self._outbox is not None:
+            self._put_noted(byte, self._outbox)
             return
-        with self._outbox.lock:
-            if not self._outbox.put(byte[0]):
-                raise trio.WouldBlock
-            try:
-                self._write(byte)
-            except BaseException:
-                self._outbox.undo()
-                raise
-
-    def _write(self, byte: bytes) -> None:
         try:
             os.write(self._fd, byte)
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError:
             raise NoMasterError("the master is gone") from None
+
+    def _put_noted(self, byte: bytes, outbox: Outbox) -> None:
+        with outbox.lock:
+            if not outbox.put(byte[0]):
+                raise trio.WouldBlock
+            try:
+                os.write(self._fd, byte)
+            except BaseException as error:
+                outbox.undo()
+                if isinstance(error, BlockingIOError):
+                    raise trio.WouldBlock from None
+                raise
 
     async def send(self, signum: int) -> None:
         """Raise a signal, waiting while the queue is full."""

@@ -169,7 +169,10 @@ class Signals(ExternalEvents):
             trio.WouldBlock: the master's queue is full; the signal was not raised.
             NoMasterError: no master is open.
         """
-        self._linked("send_nowait", signum).send_nowait(signum)
+        link = self._app.link
+        if link is None:
+            link = self._linked("send_nowait", signum)
+        link.send_nowait(signum)
 
     async def wait(self, signum: int | None = None) -> int:
         """Wait for a signal and return its number.

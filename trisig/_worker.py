@@ -88,6 +88,8 @@ class Child:
         self._late_grew = trio.Event()
         self._asking = Asking(ends.requests)
         self._raiser = Raiser(ends.raised, gate, outbox)
+        self.send_nowait = self._raiser.send_nowait  # no call between
+        self.send = self._raiser.send
         self._table = TableView(shared.table)
         self._handlers = [declared.handlers.get(signum) for signum in range(SIGNALS)]
         self._runner = Runner(info.name, shared.slots[slot], ends.lane, ends.bell, self._handlers, shared.late, cores)
@@ -96,12 +98,6 @@ class Child:
         self._services = trio.CancelScope()
 
     # The verbs
-
-    def send_nowait(self, signum: int) -> None:
-        self._raiser.send_nowait(signum)
-
-    async def send(self, signum: int) -> None:
-        await self._raiser.send(signum)
 
     def is_registered(self, signum: int) -> bool:
         return self._table.is_registered(signum)
