@@ -6,7 +6,7 @@ from ._master import Master, open_master
 from ._process import ProcessInfo, current_process
 from ._run import run
 from ._signals import Signals
-from ._sources.base import EventSource
+from ._sources.base import EventSource, Send
 from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics, SourceStatistics
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "NoMasterError",
     "ProcessInfo",
     "ProcessStatistics",
+    "Send",
     "SignalStatistics",
     "SignalTableError",
     "Signals",
