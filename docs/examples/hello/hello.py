@@ -49,6 +49,12 @@ def tick(signum: int) -> None:
     say(f"two seconds elapsed, says timer signal {signum}")
 
 
+@signals.file_monitor(__file__, target="workers")
+def changed(signum: int) -> None:
+    """Run in every worker whenever this file changes: `touch hello.py` in another terminal."""
+    say(f"hello.py has changed, says file monitor signal {signum}")
+
+
 async def main(seconds: float) -> None:
     """Serve for some seconds and print what became of every signal."""
     async with trisig.open_master(signals, workers=2, mules=1) as master:
