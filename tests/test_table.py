@@ -12,6 +12,7 @@ WORKERS = Entry(parse("workers"))
 
 
 def words() -> memoryview:
+    """Memory as the processes share it."""
     return memoryview(bytearray(8 * WORDS)).cast("Q")
 
 

@@ -13,17 +13,20 @@ Grants = list[tuple[str, int, int]]
 
 
 def make_desk() -> tuple[Ledger, WaitDesk, Grants]:
+    """A desk that notes what it grants."""
     grants: Grants = []
     ledger = Ledger()
     return ledger, WaitDesk(ledger, lambda *grant: grants.append(grant)), grants
 
 
 def raised(ledger: Ledger, desk: WaitDesk, *signums: int) -> None:
+    """Signals without a handler arrive."""
     ledger.accept(desk.queue, bytes(signums))
     desk.match()
 
 
 def queued(desk: WaitDesk) -> list[int]:
+    """What nobody was granted so far."""
     return [signum for _, signum in desk.queue]
 
 
@@ -207,7 +210,7 @@ class OneByOne(WaitDesk):
 class Forgetful(WaitDesk):
     """Forgets what a cancelled wait was granted."""
 
-    def end(self, process: str, key: int, *, took: bool) -> None:
+    def end(self, process: str, key: int, *, took: bool) -> None:  # noqa: ARG002  it does not look
         super().end(process, key, took=True)
 
 
