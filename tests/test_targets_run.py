@@ -1,6 +1,7 @@
 """Every target, and exactly which processes ran it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -41,7 +42,7 @@ TARGETS = {
     "farm_with space": ({"mule1", "mule2"}, "one"),
 }
 FARMS = {"busy": (1, 3), "lone": (2,), "2": (1, 2, 3), "with space": (2, 1)}
-SIZES = {"workers": 3, "mules": 3, "spoolers": 2}
+SIZES: dict[str, Any] = {"workers": 3, "mules": 3, "spoolers": 2}
 
 
 async def test_each_target_runs_in_exactly_the_processes_that_it_names(tmp_path: Path) -> None:
