@@ -1,0 +1,43 @@
+"""A storm of SIGKILLs loses nothing, and the eye that says so can see a loss."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def storm(*options: str) -> "subprocess.CompletedProcess[str]":
+    """Run one storm as its own program, with warnings as errors."""
+    command = [sys.executable, "-W", "error", "-m", "tests.storm", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def told(what: str, output: str) -> int:
+    """The number after a word of the summary."""
+    found = re.search(rf"^(?:.*, )?{what} (\d+)", output, re.MULTILINE)
+    assert found, output
+    return int(found[1])
+
+
+def test_forty_kills_in_twenty_thousand_signals_lose_none() -> None:
+    """Children are killed in every state, raisers too: each id is executed, and twice only where a process died."""
+    ended = storm("--signals", "20000", "--kills", "40", "--seed", "20")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert told("accepted", ended.stdout) >= 20_000
+    assert told("deaths", ended.stdout) >= 40
+    assert told("lost", ended.stdout) == 0
+
+
+def test_another_storm_every_time() -> None:
+    """The same with a seed that nobody has chosen; the output names it."""
+    ended = storm("--signals", "10000", "--kills", "30")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_without_accounting_the_storm_loses() -> None:
+    """The negative control: what a dead process held counts as done, and the verdict says how much is lost."""
+    ended = storm("--signals", "20000", "--kills", "40", "--seed", "20", "--no-accounting")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert told("lost", ended.stdout) > 0
