@@ -182,16 +182,15 @@ async def engines() -> AsyncIterator[Engines]:
 def start(engines: Engines, heard: Heard, nursery: trio.Nursery) -> Start:
     """Start a source as the master does; returns, once it is armed, what ends it."""
 
+    async def keep(source: PostgresSource, task_status: trio.TaskStatus[Callable[[], None]]) -> None:
+        async with trio.open_nursery() as inner:
+            await inner.start(engines.run, source, heard.send)
+            task_status.started(inner.cancel_scope.cancel)
+
     async def start_source(source: PostgresSource) -> Callable[[], None]:
-        scope = trio.CancelScope()
-
-        async def run(task_status: trio.TaskStatus[None]) -> None:
-            with scope:
-                await engines.run(source, heard.send, task_status=task_status)
-
         with trio.fail_after(BOUND):
-            await nursery.start(run)
-        return scope.cancel
+            end: Callable[[], None] = await nursery.start(keep, source)
+            return end
 
     return start_source
 
