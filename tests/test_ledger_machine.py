@@ -234,4 +234,4 @@ def mutant_of(kind: type) -> type[Machine]:
 def test_a_planted_mistake_is_found(kind: type) -> None:
     """The same machine fails for a queue, a lane or a ledger that is wrong in one way."""
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(mutant_of(kind), settings=budget(150, Phase.generate))
+        run_state_machine_as_test(mutant_of(kind), settings=budget(400, Phase.generate))
