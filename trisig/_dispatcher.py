@@ -112,7 +112,7 @@ class Dispatcher:
     ) -> None:
         self.ledger = ledger
         self.slots = {slot.name: slot for slot in slots}
-        self.desk = WaitDesk(ledger, grant)
+        self.desk = WaitDesk(ledger, grant, self._passed)
         self.dead_letters: list[DeadLetter] = []
         self._topology = topology
         self._table = table

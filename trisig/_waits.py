@@ -28,11 +28,13 @@ class WaitDesk:
     Args:
         ledger: the counters to keep.
         grant: called with (process, key, signum) when a signal goes to the one who asked with that key.
+        passed: called after signals that were granted have been taken, or have come back.
     """
 
-    def __init__(self, ledger: Ledger, grant: Grant) -> None:
+    def __init__(self, ledger: Ledger, grant: Grant, passed: Callable[[], None] = lambda: None) -> None:
         self._ledger = ledger
         self._grant = grant
+        self._passed = passed
         self.queue = Queue("wait", shared=True)
         self._asks: list[_Ask] = []
         self._granted: dict[tuple[str, int], tuple[int, int]] = {}
@@ -63,6 +65,7 @@ class WaitDesk:
         else:
             self._ledger.put_back(self.queue, position, bytes((signum,)))
             self.match()
+        self._passed()
 
     def left(self, process: str) -> None:
         """A process has ended: forget what it waited for, put back what it was granted."""
@@ -74,6 +77,7 @@ class WaitDesk:
             self._ledger.put_back(self.queue, position, bytes((signum,)))
         if held:
             self.match()
+            self._passed()
 
     def match(self) -> None:
         """Grant what can be granted, those who asked first being first."""
