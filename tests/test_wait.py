@@ -293,18 +293,17 @@ async def test_a_cancelled_wait_loses_nothing() -> None:
     @signals.service("worker1")
     async def impatient() -> None:
         for turn in count():
-            with trio.move_on_after(turn % 20 * 0.0005):
+            with trio.move_on_after(turn % 40 * 0.0001):
                 while True:
                     trail.mark(await signals.wait())
+            if turn % 4 == 3:  # on a busy machine no signal may ever come in time
+                trail.mark(await signals.wait())
 
-    sent = bytes(range(250)) * 2
     async with trisig.open_master(signals) as master:
-        for signum in sent:
+        for signum in range(250):
             await signals.send(signum)
-            if signum % 5 == 0:
-                await trio.sleep(0.001)
-        await eventually(lambda: master.statistics().done == len(sent))
-    assert trail.of("worker1") == sent
+        await eventually(lambda: master.statistics().done == 250)
+    assert trail.of("worker1") == bytes(range(250))
 
 
 async def test_a_wait_cancelled_in_the_master_loses_nothing() -> None:
