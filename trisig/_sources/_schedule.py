@@ -118,33 +118,42 @@ class NumericSchedule:
     def _next_fixed(self, after: datetime) -> datetime | None:
         at = time(self._hour, self._minute)
         # A day early: a zone that skips a whole day moves yesterday's job to today.
-        for day in _days(after.astimezone(self._zone).date() - DAY):
-            if self._fits_day(day):
-                moment = _exists(datetime.combine(day, at, self._zone))
-                if moment > after:
-                    return moment
+        for day in self._days(after.astimezone(self._zone).date() - DAY):
+            moment = _exists(datetime.combine(day, at, self._zone))
+            if moment > after:
+                return moment
         return None
 
     def _next_wildcard(self, after: datetime) -> datetime | None:
         moment = after.replace(second=0, microsecond=0) + MINUTE
-        end = after + HORIZON * DAY
-        while moment < end:
+        while True:
             wall = moment.astimezone(self._zone)
             if not self._fits_day(wall.date()):
-                moment = self._skip(moment, wall, minutes=1440 - 60 * wall.hour - wall.minute)
+                day = next(self._days(wall.date() - DAY), None)
+                if day is None:
+                    return None
+                moment = self._skip_to(day, moment, wall)
             elif not _fits(self._hour, wall.hour):
                 moment = self._skip(moment, wall, minutes=60 - wall.minute)
             elif not _fits(self._minute, wall.minute):
                 moment += MINUTE
             else:
                 return moment
-        return None
+
+    def _skip_to(self, day: date, moment: datetime, wall: datetime) -> datetime:
+        """Go forward towards `day`: to two days before it, where no zone can have it yet, then day by day."""
+        near = datetime.combine(day - 2 * DAY, time(), UTC)
+        return near if near > moment else self._skip(moment, wall, minutes=1440 - 60 * wall.hour - wall.minute)
 
     def _skip(self, moment: datetime, wall: datetime, minutes: int) -> datetime:
         """Go forward by `minutes`, or by one if the offset from UTC changes on the way."""
         target = moment + minutes * MINUTE
         same = target.astimezone(self._zone).utcoffset() == wall.utcoffset()
         return target if same else moment + MINUTE
+
+    def _days(self, first: date) -> Iterator[date]:
+        """The days that fit, from `first` on."""
+        return filter(self._fits_day, (first + timedelta(days=n) for n in range(HORIZON)))
 
     def _fits_day(self, day: date) -> bool:
         in_month = _fits(self._day, day.day)
@@ -198,10 +207,6 @@ def make_schedule(when: tuple[object, ...], zone: tzinfo) -> Schedule:
     if schedule.next_due(datetime(2000, 1, 1, tzinfo=UTC)) is None:
         raise ValueError(f"cron {' '.join(map(str, when))} is never due: no such day and month exist")
     return schedule
-
-
-def _days(first: date) -> Iterator[date]:
-    return (first + timedelta(days=n) for n in range(HORIZON))
 
 
 def _fits(field: int, value: int) -> bool:

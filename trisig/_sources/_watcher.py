@@ -77,6 +77,8 @@ class Watcher:
         Raises:
             OSError: no inotify watch is left.
         """
+        # A directory that others watch too may have news waiting from before this monitor.
+        self._read()
         monitor = Monitor(self, path)
         self._monitors.add(monitor)
         try:
@@ -91,8 +93,7 @@ class Watcher:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._inotify.fd)
-                for event in self._inotify.read():
-                    self._dispatch(event)
+                self._read()
         finally:
             self._inotify.close()
 
@@ -119,6 +120,10 @@ class Watcher:
             names.pop(place.name, None)
         if not names and self._watches.pop(place.wd, None) is not None:
             self._inotify.remove(place.wd)
+
+    def _read(self) -> None:
+        for event in self._inotify.read():
+            self._dispatch(event)
 
     def _dispatch(self, event: Event) -> None:
         if event.mask & IN_Q_OVERFLOW:
