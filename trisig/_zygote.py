@@ -378,7 +378,7 @@ def _serve(master: int, line: socket.socket, become: Callable[[str, list[int]], 
 
 def _fork_child(master: int, line: socket.socket, birth: socket.socket, body: Callable[[], None]) -> None:
     def bear_child() -> None:
-        line.close()  # a copy would hide the death of the zygote
+        line.close()
         bear(master, birth, body)
 
     try:
