@@ -1,0 +1,217 @@
+"""The texts, and who is here: one SQLite file that every process opens for itself.
+
+Everything that anybody is shown is a row of `events`. SQLite lets one process write at a time and gives each row a
+larger id than any before it, so ids are seen in the order in which they are committed: whoever read up to id 41 will
+never find a 40 that was not there. That gives everyone one order, and makes "what is new" one comparison.
+
+In WAL mode readers and the writer do not wait for each other. What was committed survives the death of every process;
+`synchronous=NORMAL` may lose the last moments when the power fails, not the consistency of the file.
+
+The calls block, and belong in a thread. A connection is never carried across a fork: each process calls `open`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from events import Event, Kind, Person
+
+PATIENCE = 30.0  # seconds to wait for the other writers
+AT_ONCE = 200  # events read in one go
+SETTLED = 3600.0  # seconds after which nobody can still be waiting to read what is not a text
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, room TEXT NOT NULL, name TEXT NOT NULL, worker INTEGER NOT NULL,
+    body TEXT NOT NULL, at REAL NOT NULL, nonce TEXT UNIQUE
+);
+CREATE INDEX IF NOT EXISTS texts ON events (room, id) WHERE kind = 'text';
+CREATE INDEX IF NOT EXISTS times ON events (at) WHERE kind = 'time';
+CREATE TABLE IF NOT EXISTS archive AS SELECT * FROM events WHERE 0;
+CREATE TABLE IF NOT EXISTS presence (
+    connection TEXT PRIMARY KEY, client TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
+    room TEXT NOT NULL, worker INTEGER NOT NULL, active REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS motd (only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL);
+"""
+_COLUMNS = "id, kind, room, name, worker, body, at, nonce"
+
+
+def prepare(path: Path, motd: str) -> None:
+    """Make the file if it is missing. Nobody is here yet, whatever an earlier run left in it."""
+    with closing(sqlite3.connect(path, timeout=PATIENCE)) as db:
+        db.executescript(_SCHEMA)
+        db.execute("DELETE FROM presence")
+        db.execute("INSERT OR REPLACE INTO motd VALUES (1, ?)", (motd,))
+        db.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that has no id yet."""
+
+    kind: Kind
+    at: float
+    room: str = ""
+    name: str = ""
+    worker: int = 0
+    body: str = ""
+    nonce: str | None = None
+
+
+class Store:
+    """One process's connection to the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: sqlite3.Connection
+
+    def open(self) -> None:
+        """Connect, once in each process. The connection ends with the process: handlers may run until then."""
+        # No transaction is open by itself (None), and the calls may come from any thread, one at a time.
+        self._db = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # Events
+
+    def newest(self) -> int:
+        """The id of the last event, 0 if there was none."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        return int(row[0]) if row else 0
+
+    def after(self, last: int) -> list[Event]:
+        """The next events after an id, at most `AT_ONCE`."""
+        return self._read("id > ? ORDER BY id LIMIT ?", last, AT_ONCE)
+
+    def texts(self, room: str, after: int, upto: int) -> list[Event]:
+        """The next texts of a room after an id and up to another, at most `AT_ONCE`."""
+        where = "kind = 'text' AND room = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+        return self._read(where, room, after, upto, AT_ONCE)
+
+    def last_texts(self, room: str, upto: int, count: int) -> list[Event]:
+        """The last texts of a room up to an id, oldest first."""
+        where = "kind = 'text' AND room = ? AND id <= ? ORDER BY id DESC LIMIT ?"
+        return self._read(where, room, upto, count)[::-1]
+
+    def _read(self, where: str, *values: Any) -> list[Event]:
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)  # noqa: S608  our own words
+        return [Event(*row) for row in rows]
+
+    def add(self, event: NewEvent) -> bool:
+        """Add an event; false if it was added before, as its nonce says."""
+        with self._writing() as db:
+            db.execute("UPDATE presence SET active = ? WHERE name = ?", (event.at, event.name))
+            return _add(db, event)
+
+    def tell_time(self, words: str, now: float, gap: float) -> bool:
+        """Tell everyone the time; false if it was told less than `gap` seconds ago.
+
+        A handler whose process died after this runs once more, and then there is nothing left to tell.
+        """
+        with self._writing() as db:
+            if db.execute("SELECT 1 FROM events WHERE kind = 'time' AND at > ?", (now - gap,)).fetchone():
+                return False
+            return _add(db, NewEvent("time", now, body=words))
+
+    def rotate(self, keep: int, now: float) -> int:
+        """Move all but the newest texts into the archive; returns how many. Twice does no harm."""
+        with self._writing() as db:
+            db.execute("DELETE FROM events WHERE kind <> 'text' AND at < ?", (now - SETTLED,))
+            row = db.execute("SELECT id FROM events WHERE kind = 'text' ORDER BY id DESC LIMIT 1 OFFSET ?", (keep,))
+            newest_old = next(row, (0,))[0]
+            db.execute("INSERT INTO archive SELECT * FROM events WHERE kind = 'text' AND id <= ?", (newest_old,))
+            return db.execute("DELETE FROM events WHERE kind = 'text' AND id <= ?", (newest_old,)).rowcount
+
+    # Who is here
+
+    def people(self) -> list[Person]:
+        """Everybody who is here, by name."""
+        return [Person(*row) for row in self._db.execute("SELECT name, room, worker FROM presence ORDER BY name")]
+
+    def enter(self, connection: str, client: str, person: Person, now: float) -> str:
+        """Let a connection into a room; returns the name that it got, which is another one if it is taken.
+
+        A client that comes back takes the place of its old connection, which may not have ended yet.
+        """
+        with self._writing() as db:
+            before = db.execute("DELETE FROM presence WHERE client = ? RETURNING name, room", (client,)).fetchone()
+            name = _free_name(db, person.name)
+            if before and before[0] != name:
+                _add(db, NewEvent("leave", now, before[1], before[0]))
+            row = (connection, client, name, person.room, person.worker, now)
+            db.execute("INSERT INTO presence VALUES (?, ?, ?, ?, ?, ?)", row)
+            _add(db, NewEvent("join", now, person.room, name, person.worker))
+            return name
+
+    def leave(self, connection: str, now: float) -> bool:
+        """A connection has ended; false if it was not here any more."""
+        return self._clear("connection = ?", connection, "", now) > 0
+
+    def leave_worker(self, worker: int, now: float) -> int:
+        """A worker has ended, and all its connections with it; returns how many."""
+        return self._clear("worker = ?", worker, "", now)
+
+    def leave_idle(self, since: float, now: float) -> int:
+        """Clear the sessions that said nothing since then; returns how many. Their workers read it and close them."""
+        return self._clear("active < ?", since, "idle", now)
+
+    def _clear(self, where: str, value: str | float, why: str, now: float) -> int:
+        with self._writing() as db:
+            gone = db.execute(f"DELETE FROM presence WHERE {where} RETURNING name, room, worker", (value,)).fetchall()  # noqa: S608  our own words
+            for name, room, worker in gone:
+                _add(db, NewEvent("leave", now, room, name, worker, why))
+            return len(gone)
+
+    # The message of the day
+
+    def motd(self) -> str:
+        """The message of the day."""
+        return str(self._db.execute("SELECT body FROM motd").fetchone()[0])
+
+    def set_motd(self, body: str, now: float) -> bool:
+        """Set it, and tell everyone; false if it is that already, or is nothing."""
+        if not body:
+            return False
+        with self._writing() as db:
+            if not db.execute("UPDATE motd SET body = ? WHERE body <> ?", (body, body)).rowcount:
+                return False
+            return _add(db, NewEvent("motd", now, body=body))
+
+
+def _add(db: sqlite3.Connection, event: NewEvent) -> bool:
+    added = db.execute(
+        "INSERT INTO events (kind, at, room, name, worker, body, nonce) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (nonce) DO NOTHING",
+        astuple(event),
+    )
+    return added.rowcount > 0
+
+
+def _free_name(db: sqlite3.Connection, wanted: str) -> str:
+    taken = {name for (name,) in db.execute("SELECT name FROM presence")}
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name

@@ -1,0 +1,101 @@
+"""Plain TCP, for `nc localhost 7000`: one line is one message, and a line that begins with a slash is a command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import trio
+
+from client import Batch, Client
+from events import Notice
+from hub import Hub
+from words import BadInput, Join, Say, clean_name, clean_room, clean_text
+
+LONGEST = 4 * 2000 + 2  # bytes: the longest text, if each character takes four, and the end of its line
+HELP = "Type, and everyone in the room reads it. /join ROOM, /who, /help, /quit."
+
+
+class TcpLine:
+    """Shows things to a terminal."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+
+    async def show(self, batch: Batch) -> None:
+        """Send the lines of these."""
+        if lines := "".join(shown.lines for shown in batch):
+            await self._stream.send_all(lines.encode())
+
+
+async def serve_tcp(stream: trio.SocketStream, client: Client, hub: Hub) -> None:
+    """Serve one connection until either side ends it."""
+    await client.put([Notice("What is your name?")])
+    async with trio.open_nursery() as nursery, aclosing(_lines(stream)) as lines:
+        nursery.start_soon(_write, client, TcpLine(stream), nursery.cancel_scope)
+        await _Visitor(client, hub).obey(lines)
+        client.dismiss(Notice("Goodbye.", "bye"))
+
+
+async def _write(client: Client, line: TcpLine, connection: trio.CancelScope) -> None:
+    await client.write(line)
+    connection.cancel()
+
+
+async def _lines(stream: trio.SocketStream) -> AsyncGenerator[bytes | None]:
+    """The lines that a client sends, None for one that is too long. What comes after the last newline is nothing."""
+    buffer, too_long = bytearray(), False
+    async for data in stream:
+        buffer += data
+        while (end := buffer.find(b"\n")) >= 0:
+            line = bytes(buffer[:end])
+            del buffer[: end + 1]
+            yield None if too_long or len(line) > LONGEST else line
+            too_long = False
+        if len(buffer) > LONGEST:
+            buffer.clear()
+            too_long = True
+
+
+class _Visitor:
+    """What the lines of one client mean."""
+
+    def __init__(self, client: Client, hub: Hub) -> None:
+        self._client, self._hub = client, hub
+
+    async def obey(self, lines: AsyncIterator[bytes | None]) -> None:
+        async for line in lines:
+            await self._client.keep_pace()
+            try:
+                if await self._obey(_decode(line)) == "quit":
+                    return
+            except BadInput as problem:
+                await self._client.put([Notice(str(problem))])
+
+    async def _obey(self, line: str) -> str | None:
+        command, _, rest = line.partition(" ")
+        if not self._client.name:
+            await self._enter(clean_name(line), "lobby")
+        elif command == "/join":
+            await self._enter(self._client.name, clean_room(rest))
+        elif command == "/who":
+            await self._hub.show_people(self._client)
+        elif command == "/quit":
+            return "quit"
+        elif line.startswith("/"):
+            await self._client.put([Notice(HELP)])
+        else:
+            await self._hub.say(self._client, Say(line, None))
+        return None
+
+    async def _enter(self, name: str, room: str) -> None:
+        await self._hub.join(self._client, Join(name, room, self._client.connection, None))
+
+
+def _decode(line: bytes | None) -> str:
+    if line is None:
+        raise BadInput("This line is too long. It was not sent.")
+    try:
+        return clean_text(line.decode())
+    except UnicodeDecodeError:
+        raise BadInput("This line is not UTF-8. It was not sent.") from None

@@ -1,0 +1,96 @@
+"""A WebSocket on a trio stream: wsproto knows the protocol, this moves the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import trio
+from wsproto import WSConnection
+from wsproto.connection import ConnectionState, ConnectionType
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Request,
+    TextMessage,
+)
+from wsproto.frame_protocol import CloseReason
+
+from client import Batch
+
+LONGEST = 64 * 1024  # characters of one message
+CHUNK = 64 * 1024
+
+
+class WebSocketLine:
+    """The server's side of one WebSocket.
+
+    Args:
+        stream: where an HTTP request has been read that asks for a WebSocket.
+        headers, target: of that request.
+        rest: what came behind it.
+    """
+
+    def __init__(self, stream: trio.SocketStream, headers: list[tuple[bytes, bytes]], target: str, rest: bytes) -> None:
+        self._stream = stream
+        self._protocol = WSConnection(ConnectionType.SERVER)
+        self._protocol.initiate_upgrade_connection(headers, target)
+        self._rest = rest
+        # What the protocol makes must be sent in the order in which it was made.
+        self._writing = trio.Lock()
+        self._message = ""
+
+    async def accept(self) -> None:
+        """Agree to speak."""
+        for event in self._protocol.events():
+            if isinstance(event, Request):
+                await self._send(AcceptConnection())
+
+    async def show(self, batch: Batch) -> None:
+        """Send a list of JSON objects as one message; an empty one says that we are still here."""
+        if self._protocol.state is ConnectionState.OPEN:
+            await self._send(TextMessage(f"[{','.join(shown.json for shown in batch)}]"))
+
+    async def messages(self) -> AsyncGenerator[str]:
+        """The texts that the client sends, until it closes."""
+        self._protocol.receive_data(self._rest)
+        while True:
+            for event in self._protocol.events():
+                if (message := await self._take(event)) is not None:
+                    yield message
+            if self._protocol.state is not ConnectionState.OPEN:
+                return
+            data = await self._stream.receive_some(CHUNK)
+            if not data:
+                return
+            self._protocol.receive_data(data)
+
+    async def _take(self, event: Event) -> str | None:
+        match event:
+            case TextMessage():
+                return await self._collect(event)
+            case BytesMessage():
+                await self.close(CloseReason.UNSUPPORTED_DATA)
+            case Ping() | CloseConnection() if self._protocol.state is not ConnectionState.CLOSED:
+                await self._send(event.response())
+        return None
+
+    async def _collect(self, part: TextMessage) -> str | None:
+        self._message += part.data
+        if len(self._message) > LONGEST:
+            await self.close(CloseReason.MESSAGE_TOO_BIG)
+        elif part.message_finished:
+            message, self._message = self._message, ""
+            return message
+        return None
+
+    async def close(self, reason: CloseReason = CloseReason.NORMAL_CLOSURE) -> None:
+        """Say that this is the end."""
+        if self._protocol.state is ConnectionState.OPEN:
+            await self._send(CloseConnection(reason))
+
+    async def _send(self, event: Event) -> None:
+        async with self._writing:
+            await self._stream.send_all(self._protocol.send(event))

@@ -1,0 +1,252 @@
+"""Starts the chat server as its user does, and talks to it as its page does."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import AcceptConnection, CloseConnection, Event, Request, TextMessage
+from wsproto.utilities import LocalProtocolError
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "chat"
+STOP_SECONDS = 15
+
+
+@dataclass
+class Server:
+    """A running chat server."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    port: int
+    tcp_port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def worker_pid(self, number: int) -> int:
+        return int(re.findall(rf"worker{number} +serves, pid (\d+)", self.log)[-1])
+
+    def wait_for_log(self, pattern: str, seconds: float = 15) -> str:
+        """Wait until a line of the log matches, and return what its first group matched, or all."""
+        give_up = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.log)):
+            assert time.monotonic() < give_up, f"{pattern!r} is not in the log:\n{self.log}"
+            time.sleep(0.02)
+        return found[found.re.groups and 1]
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Stop it; returns the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def chat_server(folder: Path, *options: str) -> Iterator[Server]:
+    """Run a server on free ports until it is stopped, at the latest at the end."""
+    command = [sys.executable, "-W", "error", EXAMPLE / "chat.py", "--port=0", "--tcp-port=0", *options]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+    with process:
+        try:
+            assert process.stdout is not None
+            greeting = process.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/ .* nc 127\.0\.0\.1 (\d+)", greeting)
+            assert found, greeting + (folder / "log").read_text()
+            yield Server(process, folder, int(found[1]), int(found[2]))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+class WebSocket:
+    """A WebSocket as a browser speaks it."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self.protocol = WSConnection(ConnectionType.CLIENT)
+        self._writing = trio.Lock()
+        self._part = ""
+        self.closed: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.protocol.state is ConnectionState.OPEN
+
+    async def ask(self, host: str) -> None:
+        """Ask to be let in."""
+        await self.send(Request(host=host, target="/talk", extra_headers=[(b"Origin", f"http://{host}".encode())]))
+        while not self.is_open:
+            data = await self.stream.receive_some()
+            if not data:
+                raise trio.BrokenResourceError
+            self.protocol.receive_data(data)
+
+    async def send(self, event: Event) -> None:
+        async with self._writing:
+            await self.stream.send_all(self.protocol.send(event))
+
+    async def send_json(self, **request: Any) -> None:
+        await self.send(TextMessage(json.dumps(request)))
+
+    async def items(self) -> AsyncIterator[dict[str, Any]]:
+        """What the server says, until it closes."""
+        data = b" "
+        while data:
+            for event in self.protocol.events():
+                for item in self._take(event):
+                    yield item
+            data = await self.stream.receive_some()
+            self.protocol.receive_data(data or None)
+
+    def _take(self, event: Event) -> list[dict[str, Any]]:
+        assert isinstance(event, AcceptConnection | TextMessage | CloseConnection), event
+        if isinstance(event, CloseConnection):
+            self.closed = event.code
+        if not isinstance(event, TextMessage):
+            return []
+        self._part += event.data
+        if not event.message_finished:
+            return []
+        whole, self._part = self._part, ""
+        return json.loads(whole)
+
+
+class Visitor:
+    """A client that keeps the rules of the page: it comes back, says where it was, and sends again what it must."""
+
+    def __init__(self, server: Server, name: str, room: str = "lobby") -> None:
+        self.server, self.name, self.room = server, name, room
+        self.texts: list[tuple[int, str]] = []
+        self.items: list[dict[str, Any]] = []
+        self.outbox: dict[str, str] = {}
+        self.welcomes: list[dict[str, Any]] = []
+        self._socket: WebSocket
+        self._heard = trio.Event()
+        self._scope = trio.CancelScope()
+
+    @property
+    def bodies(self) -> list[str]:
+        return [body for _, body in self.texts]
+
+    async def live(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
+        """Stay connected until `leave`; started once it was welcomed."""
+        with self._scope:
+            while True:
+                with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._connect(task_status)
+                task_status = trio.TASK_STATUS_IGNORED
+                await trio.sleep(0.1)
+
+    async def _connect(self, task_status: trio.TaskStatus[Self]) -> None:
+        async with await trio.open_tcp_stream("127.0.0.1", self.server.port) as stream:
+            self._socket = WebSocket(stream)
+            await self._socket.ask(f"127.0.0.1:{self.server.port}")
+            async with aclosing(self._socket.items()) as items:
+                await self._join()
+                async for item in items:
+                    await self._take(item, task_status)
+                    self._heard.set()
+                    self._heard = trio.Event()
+
+    async def _join(self) -> None:
+        since = self.texts[-1][0] if self.texts else None
+        await self._socket.send_json(type="join", name=self.name, room=self.room, client=f"c-{self.name}", since=since)
+
+    async def _take(self, item: dict[str, Any], task_status: trio.TaskStatus[Self]) -> None:
+        self.items.append(item)
+        if item["kind"] == "welcome":
+            self.welcomes.append(item)
+            if len(self.welcomes) == 1:
+                task_status.started(self)
+            for nonce, body in self.outbox.items():
+                await self._socket.send_json(type="say", nonce=nonce, body=body)
+        elif item["kind"] == "text":
+            self.texts.append((item["id"], item["body"]))
+            self.outbox.pop(item["nonce"], None)
+
+    async def say(self, body: str) -> None:
+        nonce = secrets.token_hex(8)
+        self.outbox[nonce] = body
+        # What does not get through is said again after the next welcome.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError):
+            await self._socket.send_json(type="say", nonce=nonce, body=body)
+
+    async def until(self, what: Callable[[], object]) -> None:
+        """Wait until `what()` is true, looking again whenever something was heard."""
+        while not what():
+            await self._heard.wait()
+
+    def leave(self) -> None:
+        self._scope.cancel()
+
+
+class Terminal:
+    """A person with nc, who types lines and reads lines."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server, self.name = server, name
+        self.lines: list[str] = []
+        self.ended = False
+        self._stream: trio.SocketStream
+        self._heard = trio.Event()
+
+    async def live(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read until the server ends it; started once it is in the room."""
+        async with await trio.open_tcp_stream("127.0.0.1", self.server.tcp_port) as self._stream:
+            await self.type(self.name)
+            rest = b""
+            with suppress(trio.BrokenResourceError):
+                async for data in self._stream:
+                    *lines, rest = (rest + data).split(b"\n")
+                    self._read([line.decode() for line in lines], task_status)
+        self.ended = True
+        self._hear()
+
+    def _read(self, lines: list[str], task_status: trio.TaskStatus[Self]) -> None:
+        was_in = any("You are" in line for line in self.lines)
+        self.lines += lines
+        if not was_in and any("You are" in line for line in lines):
+            task_status.started(self)
+        self._hear()
+
+    def _hear(self) -> None:
+        self._heard.set()
+        self._heard = trio.Event()
+
+    async def type(self, line: str | bytes) -> None:
+        data = line if isinstance(line, bytes) else line.encode()
+        await self._stream.send_all(data + b"\n")
+
+    @property
+    def said(self) -> list[str]:
+        """What people said, without their names."""
+        return [line.partition(": ")[2] for line in self.lines if not line.startswith("*")]
+
+    async def until(self, what: Callable[[], object]) -> None:
+        """Wait until `what()` is true, looking again whenever something was heard."""
+        while not what():
+            assert not self.ended, self.lines
+            await self._heard.wait()
