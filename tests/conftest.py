@@ -27,7 +27,11 @@ def children() -> set[int]:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return set()
-    return {int(pid) for task in TASKS.iterdir() for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in TASKS.iterdir():
+        with suppress(FileNotFoundError):  # a thread that trio kept for its next call has just ended
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
 
 
 def descriptors() -> dict[int, str]:
