@@ -87,6 +87,7 @@ class Keeper:
         self._leave = trio.Event()
         self._changed = trio.Event()
         self._greeted = False
+        self._quiet = False
         self._ever_ready = False
         self._ready_at = 0.0
         self._failed_with = ""
@@ -118,6 +119,12 @@ class Keeper:
     async def filled(self) -> None:
         """Wait until a process that was not asked to leave is ready, or there will be none any more."""
         while self.state != "stopped" and (self.state != "ready" or self._leave.is_set()):
+            await self._changed.wait()
+
+    async def quiet(self) -> None:
+        """Wait until the services of the process have ended, with or without it."""
+        pid = self.pid
+        while self.state == "ready" and self.pid == pid and not self._quiet:
             await self._changed.wait()
 
     def leave(self, *, final: bool = False) -> None:
@@ -207,7 +214,7 @@ class Keeper:
         self._office.begins(self.name)
         self._place.memory.clear()
         self._outbox.clear()
-        self._greeted = self._worked = self._handling = False
+        self._greeted = self._quiet = self._worked = self._handling = False
         self._failed_with, self._ready_at = "", 0.0
         self._ends = ends
         try:
@@ -281,6 +288,11 @@ class Keeper:
         assert self._ends is not None
         self._office.attach(self.name, self._ends.lane, self._ends.taken_back)
         self._becomes("ready")
+
+    def said_quiet(self) -> None:
+        self._quiet = True
+        self._changed.set()
+        self._changed = trio.Event()
 
     def said_failed(self, traceback: str) -> None:
         self._failed_with = traceback

@@ -27,6 +27,7 @@ class Asker(Protocol):
 
     def said_hello(self) -> None: ...
     def said_ready(self) -> None: ...
+    def said_quiet(self) -> None: ...
     def said_failed(self, traceback: str) -> None: ...
 
 
@@ -86,6 +87,7 @@ class Control:
         self._known: dict[str, Callable[..., object]] = {
             "hello": self._hello,
             "ready": self._ready,
+            "quiet": self._quiet,
             "failed": self._failed,
             "register": self._register,
             "unregister": self._unregister,
@@ -112,6 +114,9 @@ class Control:
 
     def _ready(self, asker: Asker) -> None:
         asker.said_ready()
+
+    def _quiet(self, asker: Asker) -> None:
+        asker.said_quiet()
 
     def _failed(self, asker: Asker, traceback: str) -> None:
         asker.said_failed(traceback)

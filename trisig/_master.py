@@ -421,6 +421,8 @@ class Master:
             self._hurry.deadline = trio.current_time() + self._options.grace
             self._sources_scope.cancel()
             self._push_all({"do": "drain"})
+            for keeper in self._keepers.values():
+                await keeper.quiet()
             await self._drained()
             for keeper in self._keepers.values():
                 keeper.leave(final=True)

@@ -197,6 +197,8 @@ class Child:
                 for service in self._declared.services:
                     await _start(nursery, service)
                 task_status.started()
+        # What they raised while they ended is in the pipe: the master may count what is left to deliver.
+        self._asking.post("quiet")
 
     def _report(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
