@@ -178,9 +178,9 @@ class Keeper:
         return self._place.active and not self._final
 
     async def _pause(self) -> None:
-        if self._failures < 2:
+        pause = pause_after(self._failures)
+        if not pause:
             return
-        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 2, 9), _LONGEST_PAUSE)
         log.warning("%s: failed %d times in a row, next try in %.1f s", self.name, self._failures, pause)
         self._becomes("waiting")
         with trio.move_on_after(pause):
@@ -387,6 +387,11 @@ class Keeper:
         await trio.sleep(self._grace)
         log.warning("%s: did not leave within %g s, it is killed", self.name, self._grace)
         self.kill()
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait before the next try, after so many failures in a row."""
+    return min(_FIRST_PAUSE * 2 ** min(failures - 2, 10), _LONGEST_PAUSE) if failures >= 2 else 0.0
 
 
 def _how(status: int) -> str:

@@ -1,10 +1,9 @@
-"""Log lines on standard error that never make the master wait.
+"""Log lines on standard error that never make a process wait.
 
 A reader of standard error that stops reading (a stuck pipe, a terminal after Ctrl-S) would block a plain write, and
-the master must not block on a log. The master therefore writes through a description of its own that is non-blocking:
-setting the flag on the inherited one would change it for every process that shares it. What does not fit is counted,
-and the next line that fits says how many were dropped. Children block like any other program: a slow log slows the
-one that writes.
+the master must not block on a log, nor a child whose signals would wait with it. So all of them write through a
+description of their own that is non-blocking: setting the flag on the inherited one would change it for every process
+that shares it. What does not fit is counted, and the next line that fits says how many were dropped.
 
 A thread with a queue was the alternative; it does not go with forking later.
 """
@@ -37,11 +36,10 @@ def _add_process_name(record: logging.LogRecord) -> bool:
 
 
 class DescriptorHandler(logging.Handler):
-    """Writes whole lines to a file descriptor; in the process that made it, without ever waiting."""
+    """Writes whole lines to a file descriptor without ever waiting, in every process."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
-        self._fd = fd
         self._owner = os.getpid()
         self._write_nowait, self._close_nowait = _open_nowait(fd)
         self._rest = b""
@@ -55,12 +53,10 @@ class DescriptorHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, or count it as dropped."""
+        if os.getpid() != self._owner:  # forked: the rest of a line, and the count, are the parent's
+            self._owner, self._rest, self._dropped = os.getpid(), b"", 0
         try:
-            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
-            if os.getpid() == self._owner:
-                self._emit_nowait(line)
-            else:
-                _write_all(self._fd, line)
+            self._emit_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
         except Exception:  # noqa: BLE001  as in all of logging's handlers: a log line must not end the program
             self.handleError(record)
 
@@ -81,11 +77,6 @@ class DescriptorHandler(logging.Handler):
             return self._write_nowait(data) if data else 0
         except BlockingIOError:
             return 0
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def _nothing() -> None:
