@@ -155,8 +155,13 @@ PARTS = st.tuples(
 )
 
 
+# For wildcards cronsim goes from hour to hour and looks at the minute of arrival, so it loses minutes where an offset
+# changes by half an hour, and is not exact where it changes at another minute than the hour's first.
+WHOLE_HOURS = [change for change in CHANGES if change[0] not in ("Australia/Lord_Howe", "America/St_Johns")]
+
+
 @given(
-    change=st.sampled_from([change for change in CHANGES if "Lord_Howe" not in change[0] and "Johns" not in change[0]]),
+    change=st.sampled_from(WHOLE_HOURS),
     parts=PARTS,
     offset=st.integers(0, 86399),
 )
