@@ -112,3 +112,18 @@ def chat(session: nox.Session) -> None:
     """Run the chat server until Ctrl-C; what follows `--` goes to it, for example `-- --port 8080`."""
     install(session, "chat")
     run_example(session, EXAMPLES / "chat" / "chat.py")
+
+
+@nox.session
+def storm(session: nox.Session) -> None:
+    """Kill for some minutes: a million signals and a thousand kills, 10,000 respawns, ten million queued signals.
+
+    With arguments only a storm of those: `-- --signals 20000 --kills 40 --seed 1`, `-- --help` for the rest.
+    """
+    install(session, "tests")
+    if session.posargs:
+        session.run("python", "-m", "tests.storm", *session.posargs)
+        return
+    session.run("python", "-m", "tests.storm", "--signals", "1000000", "--kills", "1000")
+    long = {"TRISIG_RESPAWNS": "10000", "TRISIG_QUEUED": "10000000"}
+    session.run("pytest", "tests/test_faults.py", "-k", "respawns or stopped_worker", env=long)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -60,16 +59,16 @@ def _voluntary(task: Path) -> int:
 
 def tree(root: int) -> list[int]:
     """A process and all that descend from it."""
-    parents = {int(name): _parent(int(name)) for name in os.listdir(PROC) if name.isdigit()}
+    parents = {int(path.name): _parent(path) for path in PROC.iterdir() if path.name.isdigit()}
     found = [root]
     for pid in found:
         found += [child for child, parent in parents.items() if parent == pid]
     return found
 
 
-def _parent(pid: int) -> int:
+def _parent(path: Path) -> int:
     try:
-        stat = (PROC / str(pid) / "stat").read_text()
+        stat = (path / "stat").read_text()
     except OSError:
         return 0  # it has ended meanwhile
     return int(stat.rpartition(")")[2].split()[1])

@@ -35,7 +35,16 @@ def _line(outcome: Outcome, compared: Compared) -> Sequence[str]:
     title = f"{outcome.row.title}, {metric.label}" if metric.label else outcome.row.title
     target = f"{'at least' if metric.better == 'more' else 'at most'} {metric.target:g}"
     verdict = "reached" if compared.reached else "short"
-    return (title, metric.unit, spread(compared.ours), spread(compared.theirs), spread(compared.ratio), target, verdict, *outcome.lost)
+    return (
+        title,
+        metric.unit,
+        spread(compared.ours),
+        spread(compared.theirs),
+        spread(compared.ratio),
+        target,
+        verdict,
+        *outcome.lost,
+    )
 
 
 def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -59,7 +59,15 @@ def job(kind: str, target: str, **more: Any) -> dict[str, Any]:
 
     By default there are one worker, one mule that handles, and one that raises.
     """
-    base = {"kind": kind, "target": target, "handler": "sync", "numbers": 1, "workers": 1, "raisers": 1, "watched": MULE1}
+    base = {
+        "kind": kind,
+        "target": target,
+        "handler": "sync",
+        "numbers": 1,
+        "workers": 1,
+        "raisers": 1,
+        "watched": MULE1,
+    }
     told = {**base, "handling_mules": 0 if target.startswith(("worker", "active")) else 1, "ends": True, **more}
     told["mules"] = told["handling_mules"] + told["raisers"]
     told["first"] = MULE1 + told["handling_mules"]
@@ -72,6 +80,7 @@ def burst(target: str, signals: int, *, copies: int = 1, raisers: int = 1, **mor
 
 
 def rate(target: float) -> tuple[Metric, ...]:
+    """Handled signals, or handler runs, per second of the burst."""
     return (Metric("rate", "thousand/s", "more", target, 1e-3, "handled"),)
 
 
@@ -84,9 +93,21 @@ def delay(p50: float, p99: float | None = None) -> tuple[Metric, ...]:
 ROWS = (
     Row("burst-mule", "burst of 200,000 to a mule", burst("mule1", 200_000), rate(8)),
     Row("burst-pool", "burst of 200,000 to a pool of 2 workers", burst("worker", 200_000, workers=2), rate(5)),
-    Row("broadcast-2", "100,000 to all of 2 workers, handler runs", burst("workers", 100_000, copies=2, workers=2), rate(6)),
-    Row("broadcast-8", "50,000 to all of 8 workers, handler runs", burst("workers", 50_000, copies=8, workers=8), rate(6)),
-    Row("raisers-4", "four raisers, 50,000 each, to a pool of 2", burst("worker", 50_000, raisers=4, workers=2), rate(5)),
+    Row(
+        "broadcast-2",
+        "100,000 to all of 2 workers, handler runs",
+        burst("workers", 100_000, copies=2, workers=2),
+        rate(6),
+    ),
+    Row(
+        "broadcast-8",
+        "50,000 to all of 8 workers, handler runs",
+        burst("workers", 50_000, copies=8, workers=8),
+        rate(6),
+    ),
+    Row(
+        "raisers-4", "four raisers, 50,000 each, to a pool of 2", burst("worker", 50_000, raisers=4, workers=2), rate(5)
+    ),
     Row("latency", "raise to handler, one at a time", job("latency", "mule1", signals=3000), delay(1.0, 1.0)),
     Row(
         "latency-async",

@@ -28,7 +28,7 @@ class Side(Protocol):
 
     name: str
 
-    def command(self, job: Job, folder: Path) -> Sequence[str]:
+    def command(self, job: Job, folder: Path, /) -> Sequence[str]:
         """What to start for a job; files it needs go to the folder."""
         ...
 
@@ -38,7 +38,7 @@ class Ours:
 
     name = "trisig"
 
-    def command(self, job: Job, folder: Path) -> Sequence[str]:
+    def command(self, _job: Job, _folder: Path) -> Sequence[str]:
         return [sys.executable, str(APPS / "ours.py")]
 
 
@@ -75,11 +75,11 @@ class Program:
         self.name = name
         self._script = script
 
-    def command(self, job: Job, folder: Path) -> Sequence[str]:
+    def command(self, _job: Job, _folder: Path) -> Sequence[str]:
         return [sys.executable, str(APPS / self._script)]
 
 
-class Failed(RuntimeError):
+class ProgramError(RuntimeError):
     """A program ended, or its time was up, before it had printed its line."""
 
 
@@ -90,12 +90,14 @@ def running(side: Side, job: Job) -> Generator[tuple[int, Result]]:
         folder = Path(name)
         (folder / "watched").touch()
         with (folder / "log").open("w+") as log:
-            process = _start(side, {**job, "path": str(folder / "watched")}, folder, log.fileno())
+            process = _start(side, {**job, **_paths(job, folder)}, folder, log.fileno())
+            assert process.stdout is not None
             try:
                 yield process.pid, _first_line(process, side, folder / "log")
                 _let_it_end(process, job)
             finally:
                 _end(process)
+                process.stdout.close()
 
 
 def run(side: Side, job: Job) -> Result:
@@ -104,11 +106,22 @@ def run(side: Side, job: Job) -> Result:
         return result
 
 
+def _paths(job: Job, folder: Path) -> Job:
+    paths = {"path": str(folder / "watched")}
+    return {**paths, "memory": str(folder / "memory")} if job.get("shared") else paths
+
+
 def _start(side: Side, job: Job, folder: Path, log: int) -> subprocess.Popen[bytes]:
     command = side.command(job, folder)
     environment = {**os.environ, "BENCHMARK_JOB": json.dumps({**job, "started": time.monotonic()})}
     return subprocess.Popen(
-        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, process_group=0
+        command,
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        process_group=0,
     )
 
 
@@ -120,7 +133,7 @@ def _first_line(process: subprocess.Popen[bytes], side: Side, log: Path) -> Resu
             if line.startswith(b"{"):
                 result: Result = json.loads(line)
                 return result
-    raise Failed(f"{side.name}: {'took too long' if alarm.rang else 'failed'}\n{log.read_text()[-4000:]}")
+    raise ProgramError(f"{side.name}: {'took too long' if alarm.rang else 'failed'}\n{log.read_text()[-4000:]}")
 
 
 class _Alarm:
@@ -137,7 +150,7 @@ class _Alarm:
     def __exit__(self, *exc: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _ring(self, signum: int, frame: object) -> None:
+    def _ring(self, *_: object) -> None:
         self.rang = True
         _end(self._process)
 

@@ -21,13 +21,19 @@ signals = trisig.Signals()
 
 def declare() -> None:
     """What the job needs."""
-    handlers = {"sync": work.handle, "async": work.handle_async, "note": work.note}
-    for signum in range(work.PING, work.PING + JOB["numbers"]):
+    handlers = {"sync": work.handle, "async": handle_async, "note": work.note}
+    for signum in work.numbers():
         signals.register(signum, JOB["target"], handlers[JOB["handler"]])
     signals.on_start()(claim)
     for raiser in range(JOB["raisers"]):
         slot = FIRST + raiser
         signals.service(f"mule{slot - work.MULES}")(partial(raiser_of[JOB["kind"]], slot))
+
+
+async def handle_async(signum: int) -> None:
+    """The same work in an async handler."""
+    work.handle(signum)
+    await trio.lowlevel.checkpoint()
 
 
 def claim() -> None:
@@ -38,21 +44,23 @@ def claim() -> None:
 
 async def begin() -> None:
     """Wait until every process is up and has come to rest."""
-    while not work.is_ready():
+    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
         await trio.sleep(0.002)
     await trio.sleep(0.3)
 
 
 async def finish(result: dict[str, float]) -> None:
-    """Hand over the figures, then let the master end."""
+    """Hand over the figures, then let the master end, if there is a number left to tell it with."""
     work.report(result)
-    await signals.send(DONE)
+    if JOB["ends"]:
+        await signals.send(DONE)
+    await trio.sleep_forever()
 
 
 async def burst(slot: int) -> None:
     """Raise signals as fast as the master takes them."""
     await begin()
-    numbers = [work.PING + n % JOB["numbers"] for n in range(JOB["signals"])]
+    numbers = work.raises()
     send_nowait = signals.send_nowait
     work.line_up(slot, JOB["raisers"])
     for signum in numbers:
@@ -87,7 +95,7 @@ async def files(slot: int) -> None:
     await begin()
     signals.add_file_monitor(work.PING, JOB["path"])
     await trio.sleep(0.2)
-    await finish(work.touch_files(JOB["watched"], JOB["path"], JOB["signals"]))
+    await finish(work.touch_files(JOB["watched"], [JOB["path"]], JOB["signals"]))
 
 
 async def kills(slot: int) -> None:
@@ -118,4 +126,5 @@ async def main() -> None:
         await signals.wait()
 
 
-trio.run(main)
+if __name__ == "__main__":
+    trio.run(main)

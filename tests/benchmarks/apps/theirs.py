@@ -1,13 +1,12 @@
 """uWSGI's side of a benchmark: imported in its master before the fork."""
 
-
 import uwsgi
 import work
 
 JOB = work.JOB
 HANDLERS = {"sync": work.handle, "note": work.note}
 
-for signum in range(work.PING, work.PING + JOB["numbers"]):
+for signum in work.numbers():
     uwsgi.register_signal(signum, JOB["target"], HANDLERS[JOB["handler"]])
 
 

@@ -19,7 +19,7 @@ def begin() -> None:
 
 def burst() -> dict[str, float]:
     """Raise signals as fast as uWSGI takes them."""
-    numbers = [work.PING + n % JOB["numbers"] for n in range(JOB["signals"])]
+    numbers = work.raises()
     raise_signal = uwsgi.signal
     work.line_up(SLOT, JOB["raisers"])
     for signum in numbers:
@@ -49,7 +49,7 @@ def files() -> dict[str, float]:
     uwsgi.add_file_monitor(work.PING, JOB["path"])
     uwsgi.signal(work.PING)
     time.sleep(1.2)  # the master looks for new monitors when something wakes it, or once a second
-    return work.touch_files(JOB["watched"], JOB["path"], JOB["signals"])
+    return work.touch_files(JOB["watched"], [JOB["path"]], JOB["signals"])
 
 
 def kills() -> dict[str, float]:
@@ -63,7 +63,9 @@ def stay() -> dict[str, float]:
 
 
 begin()
-result = {"burst": burst, "latency": latency, "timers": timers, "files": files, "kills": kills, "stay": stay}[JOB["kind"]]()
+result = {"burst": burst, "latency": latency, "timers": timers, "files": files, "kills": kills, "stay": stay}[
+    JOB["kind"]
+]()
 if result:
     work.report(result)
 time.sleep(3600)  # the harness ends all of it

@@ -10,13 +10,15 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from time import monotonic
 
 SLOTS, SLOT = 128, 8  # words of eight bytes: one cache line a process
 MULES = 100  # mule n has slot MULES + n, worker n has slot n
 COUNT, STAMP, PID, UP, RAISED = range(5)
-GO, READY = 0, 1  # words of slot 0, which no process has
+GO, READY, CLOCK = 0, 1, 2  # words of slot 0, which no process has
 LOG = 65_536  # moments that the `note` handler keeps
 
 PING, OTHER = 1, 2  # signal numbers
@@ -25,7 +27,19 @@ NEAR = 0.002  # seconds within which two timers are taken for one
 QUICK = 0.0002  # seconds that a look at a timer may take to be believed
 PATIENCE = 2.0  # seconds that one signal may take before it is lost
 
-_memory = memoryview(mmap.mmap(-1, 8 * (SLOTS * SLOT + LOG)))
+JOB = json.loads(os.environ["BENCHMARK_JOB"])
+
+
+def _map() -> mmap.mmap:
+    size = 8 * (SLOTS * SLOT + LOG)
+    if "memory" not in JOB:
+        return mmap.mmap(-1, size)
+    with Path(JOB["memory"]).open("a+b") as file:  # for programs whose processes are not forked
+        file.truncate(size)
+        return mmap.mmap(file.fileno(), size)
+
+
+_memory = memoryview(_map())
 _ints = _memory[: 8 * SLOTS * SLOT].cast("q")
 _floats = _memory[: 8 * SLOTS * SLOT].cast("d")
 _log = _memory[8 * SLOTS * SLOT :].cast("d")
@@ -33,12 +47,10 @@ _log = _memory[8 * SLOTS * SLOT :].cast("d")
 # This process's own count and stamp, set by `claim`; one word long each.
 _count, _stamp = _ints[:1], _floats[:1]
 
-JOB = json.loads(os.environ["BENCHMARK_JOB"])
-
 
 def claim(slot: int) -> None:
     """Be the process of a slot, from its start on."""
-    global _count, _stamp  # noqa: PLW0603  a process has one slot, and the handlers must find it without a detour
+    global _count, _stamp
     at = slot * SLOT
     _count, _stamp = _ints[at + COUNT : at + COUNT + 1], _floats[at + STAMP : at + STAMP + 1]
     _ints[at + PID] = os.getpid()
@@ -54,14 +66,8 @@ def handle(signum: int) -> None:
     _count[0] += 1
 
 
-async def handle_async(signum: int) -> None:
-    """The same, in an async handler."""
-    _stamp[0] = monotonic()
-    _count[0] += 1
-
-
 def note(signum: int) -> None:
-    """The same, and keep the moment."""
+    """The work of a handler, and keep the moment."""
     now = monotonic()
     _log[_count[0] % LOG] = now
     _stamp[0] = now
@@ -72,10 +78,12 @@ def note(signum: int) -> None:
 
 
 def pid_of(slot: int) -> int:
+    """The pid of a slot's latest process."""
     return _ints[slot * SLOT + PID]
 
 
 def count_of(slot: int) -> int:
+    """How many handlers have run in a slot's processes."""
     return _ints[slot * SLOT + COUNT]
 
 
@@ -106,10 +114,37 @@ def set_ready() -> None:
 
 
 def is_ready() -> bool:
+    """Whether the raisers may begin."""
     return bool(_ints[READY])
 
 
+def start_clock() -> None:
+    """Keep the moment at which something begins, for all processes."""
+    _floats[CLOCK] = monotonic()
+
+
+def stop_clock() -> None:
+    """Keep how long it took."""
+    _floats[CLOCK] = monotonic() - _floats[CLOCK]
+
+
+def elapsed() -> float:
+    """How long it took, in seconds."""
+    return _floats[CLOCK]
+
+
 # A burst
+
+
+def numbers() -> list[int]:
+    """The signals of the job."""
+    return [(PING + number) % 256 for number in range(JOB["numbers"])]
+
+
+def raises() -> list[int]:
+    """What one raiser raises, in turn."""
+    known = numbers()
+    return [known[number % len(known)] for number in range(JOB["signals"])]
 
 
 def line_up(slot: int, raisers: int) -> None:
@@ -181,6 +216,23 @@ def quantiles(values: list[float]) -> dict[str, float]:
     }
 
 
+def throughput(start: float, items: int, before: int) -> float:
+    """Wait until so many more than before are handled; how many a second that was since the start."""
+    while handled() - before < items:
+        time.sleep(0.002)
+    return items / (last_handled() - start)
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds that the main thread of a process has used."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def memory_of(pid: int) -> int:
+    """Resident bytes of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
 # Timers
 
 
@@ -220,21 +272,20 @@ def _collect_phases(master: int) -> list[float]:
 
 
 def _timer_fds(master: int) -> list[str]:
-    folder = f"/proc/{master}/fd"
-    return [fd for fd in os.listdir(folder) if "timerfd" in _link(f"{folder}/{fd}")]
+    return [fd.name for fd in Path(f"/proc/{master}/fd").iterdir() if "timerfd" in _link(fd)]
 
 
-def _link(path: str) -> str:
+def _link(path: Path) -> str:
     try:
-        return os.readlink(path)
+        return str(path.readlink())
     except FileNotFoundError:
         return ""
 
 
 def _look(master: int, fd: str) -> tuple[float, float] | None:
+    path = Path(f"/proc/{master}/fdinfo/{fd}")
     before = monotonic()
-    with open(f"/proc/{master}/fdinfo/{fd}") as info:
-        text = info.read()
+    text = path.read_text()
     after = monotonic()
     values = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     seconds, nanoseconds = values["it_value"].strip(" ()").split(",")
@@ -245,18 +296,23 @@ def _look(master: int, fd: str) -> tuple[float, float] | None:
 # Files
 
 
-def touch_files(slot: int, path: str, rounds: int) -> dict[str, float]:
-    """Append to a watched file, give way until the handler has run, rest, and so on."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND)
+def touch_files(slot: int, paths: Sequence[str], rounds: int) -> dict[str, float]:
+    """Append to a watched file, give way until the handler has run, rest, and go on with the next file."""
     delays, lost = [], 0
-    for _ in range(rounds):
+    for number in range(rounds):
+        file = os.open(paths[number * 7 % len(paths)], os.O_WRONLY | os.O_APPEND)
         time.sleep(0.01)
-        delay = _wait_for_handler(slot, lambda _: os.write(file, b"x"), 0, os.sched_yield)
+        delay = _wait_for_handler(slot, partial(_append, file), 0, os.sched_yield)
+        os.close(file)
         if delay is None:
             lost += 1
         else:
             delays.append(delay)
     return {**quantiles(delays), "lost": lost, "sent": rounds}
+
+
+def _append(file: int, _: int) -> None:
+    os.write(file, b"x")
 
 
 # Kills
