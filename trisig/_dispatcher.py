@@ -10,6 +10,11 @@ process holds unread of a shared queue, while another process is free, is taken 
 `_PATIENCE` and given to the free one. The kernel hands each byte of a pipe to one reader only, and what is
 read back is always the end of what was written, so both sides know exactly who has what.
 
+A process rings only while its slot is `wanted`: while something is queued that it could take next. Otherwise the
+master reads its marks when the next signal comes, and each signal costs one wake-up less. The master begins to
+want by storing the word, a barrier in all children, and a look at the marks: a child either had seen the word
+or had stored its marks before that look.
+
 All of it is synchronous: whoever reads raised bytes pushes them through to the pipes in the same step. That
 saves a task switch per signal over a channel with a task behind it, and leaves nothing half-done when a task
 is cancelled.
@@ -23,11 +28,12 @@ from collections.abc import Callable, Iterable
 
 import trio
 
+from . import _kernel
 from ._ledger import WINDOW, DeadLetter, Lane, Ledger, Queue
 from ._process import Kind
 from ._raiser import Gate
 from ._routes import Route, Routes
-from ._shared import FREE_UNTIL, SENT, SlotMemory
+from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED, SlotMemory
 from ._table import Table
 from ._targets import Target, Topology
 from ._waits import Grant, WaitDesk
@@ -45,6 +51,8 @@ class Pool:
         self.queue = Queue(name, shared=True)
         self.members: list[Slot] = []
         self.idle: dict[Slot, None] = {}  # the one that has been idle for longest comes first
+        self.held = False  # whether some members hold what others could start
+        self.given: dict[Slot, None] = {}  # not known to be idle; what was given signals longest ago comes first
 
 
 class Slot:
@@ -62,6 +70,7 @@ class Slot:
         self.depth = 1
         self.heard_at = 0.0
         self.robbed = False
+        self.wanted = True
         self.pipe = self.back = -1
         self.done = 0
         self.failed = 0
@@ -120,6 +129,8 @@ class Dispatcher:
         self._nudge = nudge
         self._max_queued = max_queued
         self._pools = self._make_pools()
+        self._wants_all = False
+        self._barrier = _kernel.global_barrier
         self.busy = trio.Event()  # set when signals are handed out; whoever watches replaces it
         self._alarm = trio.CancelScope()
         self._progress = trio.Event()
@@ -180,6 +191,7 @@ class Dispatcher:
             self._deliver(name)
         if self.ledger.pending >= self._max_queued and not self._gate.closed:
             self._gate.shut()
+            self.want_all()
 
     def restore(self, name: str, signals: bytes) -> bool:
         """Take over signals that an earlier master had in a queue; False if there is no such queue now."""
@@ -201,8 +213,19 @@ class Dispatcher:
             self.desk.match()
 
     def _serve(self, pool: Pool) -> None:
-        while len(pool.queue) and pool.idle:
-            self._fill(next(iter(pool.idle)))
+        while len(pool.queue) and (slot := next(iter(pool.idle), None) or self._find_idle(pool)):
+            self._fill(slot)
+        if len(pool.queue):
+            self._want(pool.members)
+
+    def _find_idle(self, pool: Pool) -> Slot | None:
+        """A member that has become idle without ringing."""
+        for slot in list(pool.given):
+            if not slot.wanted:
+                self._look(slot)
+                if slot in pool.idle:
+                    return slot
+        return None
 
     def _fill(self, slot: Slot) -> None:
         """Give a process what it may hold."""
@@ -211,15 +234,21 @@ class Dispatcher:
             return
         data = b""
         reserve = _DEEPEST if slot.pools else 0
+        if len(slot.queue) > lane.room - reserve and not slot.wanted:
+            self._look(slot)
         while len(slot.queue) and (room := lane.room - reserve) > 0:
             data += lane.send(slot.queue, room)
         if slot.pools and not slot.robbed:
             data += self._share(slot, lane)
         if data:
             self._write(slot, lane, data)
+        if len(slot.queue):
+            self._want((slot,))
 
     def _share(self, slot: Slot, lane: Lane) -> bytes:
         data = b""
+        if not slot.memory.words[FREE_CORES]:
+            return data
         for pool in slot.pools:
             while len(pool.queue) and (room := min(slot.depth - lane.shared, lane.room)) > 0:
                 data += lane.send(pool.queue, room)
@@ -233,6 +262,8 @@ class Dispatcher:
         self.busy.set()
         for pool in slot.pools:
             pool.idle.pop(slot, None)
+            pool.given.pop(slot, None)
+            pool.given[slot] = None
         try:
             written = os.write(slot.pipe, data)
         except BlockingIOError:
@@ -251,7 +282,7 @@ class Dispatcher:
         """A process has become ready: give it its signals through `pipe`; `back` reads the same pipe."""
         slot.lane = Lane(self.ledger, slot.memory.marks, slot.memory.finished, record)
         slot.pipe, slot.back = pipe, back
-        slot.depth, slot.robbed, slot.heard_at = 1, False, 0.0
+        slot.depth, slot.robbed, slot.heard_at, slot.wanted = 1, False, 0.0, True
         self._free(slot)
         self._fill(slot)
 
@@ -259,6 +290,7 @@ class Dispatcher:
         """Its process is gone and reaped: everything it had not finished goes back, in order."""
         for pool in slot.pools:
             pool.idle.pop(slot, None)
+            pool.given.pop(slot, None)
         lane, slot.lane = slot.lane, None
         if lane is None:
             return []
@@ -277,20 +309,33 @@ class Dispatcher:
         lane = slot.lane
         if lane is None:
             return
+        slot.robbed = False
+        self._look(slot)
+        if lane.busy:
+            slot.heard_at = trio.current_time()
+        elif slot.pools:
+            self._set_alarm()
+        self._fill(slot)
+        if slot.wanted and not self._has_more(slot):
+            self._want_no_more(slot)
+
+    def _look(self, slot: Slot) -> None:
+        """Read the marks of a process, whether it has rung or not."""
+        lane = slot.lane
+        if lane is None:
+            return
         passed = lane.settle()
         self._returned(lane)
-        self._judge(slot, passed)
-        if not lane.busy:
+        if passed:
+            self._judge(slot, passed)
+        if not lane.busy and slot.memory.words[FREE_CORES] and not slot.robbed:
             self._free(slot)
-            if slot.pools:
-                self._set_alarm()
-        self._fill(slot)
-        self._passed()
+        if passed or slot.wanted:
+            self._passed()
 
     def _judge(self, slot: Slot, passed: int) -> None:
         now = trio.current_time()
-        slot.robbed = False
-        if passed and slot.heard_at:
+        if slot.heard_at:
             within = _AHEAD * passed / max(now - slot.heard_at, 1e-6)
             slot.depth = max(1, min(2 * slot.depth, int(within), _DEEPEST))
         slot.heard_at = now
@@ -298,7 +343,39 @@ class Dispatcher:
     def _free(self, slot: Slot) -> None:
         slot.heard_at = 0.0
         for pool in slot.pools:
-            pool.idle[slot] = None
+            pool.given.pop(slot, None)
+            pool.idle.setdefault(slot)
+
+    # Who has to ring
+
+    def want_all(self) -> None:
+        """From now on every process shall ring whenever it has finished something."""
+        self._want(self.slots.values())
+
+    def keep_wanting(self) -> None:
+        """The same, until the end."""
+        self._wants_all = True
+        self.want_all()
+
+    def _want(self, slots: Iterable[Slot]) -> None:
+        quiet = [slot for slot in slots if slot.lane is not None and not slot.wanted]
+        for slot in quiet:
+            slot.wanted = True
+            slot.memory.words[WANTED] = 1
+        if quiet:
+            self._barrier()
+        for slot in quiet:
+            self._look(slot)
+            self._fill(slot)
+
+    def _has_more(self, slot: Slot) -> bool:
+        if self._wants_all or self._gate.closed:
+            return True
+        return bool(len(slot.queue) or any(len(pool.queue) or pool.held for pool in slot.pools))
+
+    def _want_no_more(self, slot: Slot) -> None:
+        slot.wanted = False
+        slot.memory.words[WANTED] = 0
 
     def _returned(self, lane: Lane) -> None:
         """Signals that a process had no handler for wait for whoever asks."""
@@ -318,8 +395,7 @@ class Dispatcher:
     def settle(self) -> None:
         """Read all marks now, for a report."""
         for slot in self.slots.values():
-            if slot.lane is not None:
-                slot.lane.settle()
+            self._look(slot)
 
     # Nobody waits behind the silent
 
@@ -333,24 +409,32 @@ class Dispatcher:
             with self._alarm:
                 await trio.sleep_forever()
             self._alarm = trio.CancelScope()
-            # While all are busy nobody has to look: whoever becomes free sets the alarm again.
-            soon = [self._relieve(pool) for pool in self._pools.values() if pool.idle]
+            soon = [self._relieve(pool) for pool in self._pools.values()]
             if any(soon):
                 self._set_alarm()
 
     def _relieve(self, pool: Pool) -> bool:
-        """Rob the silent members of a pool; returns whether others may have to be robbed soon."""
-        soon = False
+        """Rob the silent members of a pool, if others are free; whether there may be more to rob soon."""
+        holding = [slot for slot in pool.members if self._holds_unread(slot)]
+        pool.held = bool(holding)
+        if not holding:
+            return False
+        if not (pool.idle or self._find_idle(pool)):
+            self._want(pool.members)  # whoever becomes free rings, and that sets the alarm again
+            return False
         now = trio.current_time()
-        for slot in pool.members:
-            lane = slot.lane
-            if lane is None or not lane.shared or not lane.waiting():
-                continue
-            if now - slot.heard_at < _PATIENCE:
-                soon = True
-            elif not slot.robbed:
-                self._rob(slot, lane)
-        return soon
+        silent = [slot for slot in holding if now - slot.heard_at >= _PATIENCE]
+        for slot in silent:
+            if not slot.robbed and slot.lane is not None:
+                self._rob(slot, slot.lane)
+        return len(silent) < len(holding)
+
+    def _holds_unread(self, slot: Slot) -> bool:
+        """Whether a process has not started some of what it was given of a shared queue."""
+        if slot.lane is None or not slot.lane.shared:
+            return False
+        self._look(slot)
+        return slot.lane.waiting() > 0
 
     def _rob(self, slot: Slot, lane: Lane) -> None:
         try:
@@ -362,6 +446,7 @@ class Dispatcher:
             os.write(slot.pipe, again)
         slot.memory.words[SENT] = lane.sent
         slot.robbed, slot.depth = True, 1
+        self._want((slot,))
         self._fill(slot)
         if not lane.busy:
             self._nudge(slot.name)  # it has nothing left that would make it ring

@@ -1,9 +1,9 @@
 """Handlers that run for too long: their process is killed, as uWSGI's harakiri does.
 
-A process rings after half a millisecond of work at the latest, so how long it has been silent while it holds
-signals is how long its plain handler has been running, or how long it has been stopped. An async handler counts
-from when it was set aside. The watch runs only while signals are in flight, in steps of a tenth of the timeout:
-a step that itself comes late means that the master was stopped too, and everybody gets the full time again.
+How long a process has made no progress while it holds signals is how long its plain handler has been running,
+or how long it has been stopped. An async handler counts from when it was set aside. The watch runs only while
+signals are in flight, in steps of a tenth of the timeout: a step that itself comes late means that the master was
+stopped too, and everybody gets the full time again.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class Watched(Protocol):
 
 
 class Work(Protocol):
-    """Tells when signals have been handed out."""
+    """Tells when signals have been handed out, and reads how far the processes are."""
 
     busy: trio.Event
+
+    def settle(self) -> None: ...
 
 
 class Harakiri:
@@ -56,6 +58,7 @@ class Harakiri:
         while True:
             await self._work.busy.wait()
             await self._step()
+            self._work.settle()
             holding = [self._look(slot) for slot in self._slots]
             if not any(holding):
                 self._work.busy = trio.Event()
@@ -74,7 +77,6 @@ class Harakiri:
         if lane is None:
             self._forget(slot.name, set())
             return False
-        lane.settle()
         now = trio.current_time()
         aside = {number: self._seen.setdefault((slot.name, number), now) for number in lane.aside}
         self._forget(slot.name, set(aside))

@@ -1,6 +1,6 @@
-"""The prctl(2) calls which the standard library does not offer.
+"""The prctl(2) and membarrier(2) calls which the standard library does not offer.
 
-Each wrapper is one option of prctl with its own types. Linux only; all of them act on the calling process, or thread
+Each wrapper is one option of a call with its own types. Linux only; all of them act on the calling process, or thread
 where the kernel says so.
 """
 
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
-_libc_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc_prctl = _libc.prctl
 _libc_prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc_prctl.restype = ctypes.c_int
 
@@ -59,3 +61,21 @@ def _prctl(option: int, argument: int) -> None:
     if _libc_prctl(option, argument, 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}.get(platform.machine(), -1)
+_GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 1 << 1, 1 << 2
+
+
+def register_for_barriers() -> bool:
+    """Let another process order this one's memory accesses with `global_barrier`; whether the kernel can."""
+    return _MEMBARRIER >= 0 and _libc.syscall(_MEMBARRIER, _REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0
+
+
+def global_barrier() -> bool:
+    """Make all running threads of registered processes pass a memory barrier; whether the kernel can.
+
+    What this process stored before is seen by what they load afterwards, and what they stored before is seen by
+    what this process loads afterwards, without a barrier in their code.
+    """
+    return _MEMBARRIER >= 0 and _libc.syscall(_MEMBARRIER, _GLOBAL_EXPEDITED, 0, 0) == 0

@@ -299,6 +299,8 @@ class Lane:
         passed = 0
         while self.base != self.sent:
             index = self.base % WINDOW
+            if self._marks[index] not in _PASSED:
+                break
             states = bytes(self._marks[index : index + min(self.sent - self.base, WINDOW - index)])
             count = len(states) - len(states.lstrip(_PASSED))
             if count:

@@ -34,6 +34,7 @@ from ._events import Sources
 from ._groups import unwrapped
 from ._harakiri import Harakiri
 from ._journal import Journal
+from ._kernel import set_name
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
 from ._orphans import Orphans
@@ -323,6 +324,7 @@ class Master:
         kind, number = self._topology.processes()[index]
         info = ProcessInfo(kind, number, os.getpid(), self._topology.farms_of(kind, number))
         identity.set(info)
+        set_name(f"trisig {name}")
         child = Child(
             info,
             index,
@@ -420,6 +422,7 @@ class Master:
         with self._hurry:
             self._hurry.deadline = trio.current_time() + self._options.grace
             self._sources_scope.cancel()
+            self._dispatcher.keep_wanting()
             self._push_all({"do": "drain"})
             for keeper in self._keepers.values():
                 await keeper.quiet()

@@ -3,7 +3,7 @@
 A byte of its own queue may be read together with others; a byte of a shared queue is read alone, and only
 when a core is free to run it, so that what this process has not started can still be given to another one.
 `FREE_UNTIL` says how far the numbers are its own. After half a millisecond of work, or when there is none
-left, it rings the bell once and lets its other tasks run.
+left, it rings the bell once, if the master wants to be rung, and lets its other tasks run.
 
 The order of the stores is the accounting: started, the handler, done. A process that is killed between two of
 them leaves a signal that either was not started, or is run once more.
@@ -20,9 +20,10 @@ from time import monotonic
 
 import trio
 
+from . import _kernel
 from ._handlers import Handler
 from ._ledger import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED, WINDOW
-from ._shared import FREE_UNTIL, SENT, SlotMemory
+from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED, SlotMemory
 
 _SLICE = 0.0005  # seconds
 
@@ -62,6 +63,8 @@ class Runner:
         self._late = late
         self.late_known = 0
         self._cores = trio.Semaphore(cores)
+        self._words[FREE_CORES] = self._most = cores
+        self._always_ring = not _kernel.register_for_barriers()
         self._batch: Iterator[int] = iter(b"")
         self._number = 0  # of the next signal to start
         self._taken = 0  # of the next signal to read
@@ -85,7 +88,7 @@ class Runner:
                         if self._late[0] != self.late_known:
                             await catch_up()
                         more = self._run(nursery)
-                        self.ring()
+                        self._ring_if_wanted()
                         if not more:
                             break
                         await trio.lowlevel.checkpoint()
@@ -95,13 +98,20 @@ class Runner:
         self._serving.cancel()
 
     def ring(self) -> None:
-        """Ask the master to look at the marks."""
+        """Have the master look at the marks."""
         os.eventfd_write(self._bell, 1)
+
+    def _ring_if_wanted(self) -> None:
+        # No barrier between the marks and this: the master, when it begins to want, makes one here and looks again.
+        if self._words[WANTED] or self._always_ring:
+            self.ring()
 
     async def _wait_for_signals(self) -> None:
         if not self._cores.value:
-            async with self._cores:
+            async with self._cores:  # a release hands the core over without being counted as free
                 pass
+            self._tell_cores()
+            self._ring_if_wanted()
         if self._number == self._taken:
             if self._words[SENT] <= self._number:
                 await trio.lowlevel.wait_readable(self._lane)
@@ -164,6 +174,7 @@ class Runner:
     def _unknown(self, signum: int, index: int) -> None:
         log.warning("%s: signal %d has no handler here any more; it waits for whoever calls wait()", self._name, signum)
         self._marks[index] = RETURNED
+        self.ring()
 
     def _failed(self, signum: int) -> None:
         log.exception(  # noqa: LOG004  called where it was caught
@@ -178,6 +189,7 @@ class Runner:
 
     def _set_aside(self, nursery: trio.Nursery, handler: Awaitable[object], signum: int, number: int) -> None:
         self._cores.acquire_nowait()
+        self._tell_cores()
         self._asides += 1
         nursery.start_soon(self._run_aside, handler, signum, number, name=f"signal {signum}")
 
@@ -193,26 +205,34 @@ class Runner:
         finally:
             self._asides -= 1
             if task in self._holding:
-                self._holding.discard(task)
-                self._cores.release()
+                self._let_go(task)
         self._list(number, state)
+        self._ring_if_wanted()
         self._ran(signum)
+
+    def _let_go(self, task: trio.lowlevel.Task) -> None:
+        self._holding.discard(task)
+        self._cores.release()
+        self._tell_cores()
+
+    def _tell_cores(self) -> None:
+        self._words[FREE_CORES] = self._cores.value
 
     def _list(self, number: int, state: int) -> None:
         self._finished[self._listed % FINISHED] = number << 2 | state
         self._listed += 1
         self._finished[FINISHED] = self._listed
-        self.ring()
 
     @asynccontextmanager
     async def core_lent(self) -> AsyncIterator[None]:
         """While the body waits for a signal, let another handler run on this one's core."""
         task = trio.lowlevel.current_task()
-        lends = task in self._holding and self._asides < WINDOW
+        lends = task in self._holding and self._asides < WINDOW - self._most
         if lends:
-            self._holding.discard(task)
-            self._cores.release()
+            self._let_go(task)
+            self._ring_if_wanted()
         yield
         if lends:
             await self._cores.acquire()
+            self._tell_cores()
             self._holding.add(task)

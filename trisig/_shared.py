@@ -16,7 +16,7 @@ from . import _ledger, _table
 _GATE, _LATE = 0, 1  # words of the header
 _TABLE = 8
 _HEADER = 4096
-FREE_UNTIL, SENT = 0, 1  # words of a slot
+FREE_UNTIL, SENT, WANTED, FREE_CORES = range(4)  # words of a slot
 _WORDS = 64  # bytes
 _FINISHED = (_ledger.FINISHED + 1) * 8
 _SLOT = -(-(_WORDS + _ledger.WINDOW + _FINISHED) // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -26,7 +26,8 @@ class SlotMemory:
     """What one process and the master share about the process's lane.
 
     Attributes:
-        words: `FREE_UNTIL` and `SENT` of the lane, written by the master before it writes to the pipe.
+        words: `FREE_UNTIL` and `SENT` of the lane, and `WANTED`, not zero while the master waits to be rung, all
+            written by the master; `FREE_CORES`, how many more async handlers could run, written by the process.
         marks, finished: as `_ledger.Lane` describes them, written by the process.
     """
 
@@ -40,6 +41,7 @@ class SlotMemory:
         """Begin anew for a new incarnation; nobody may be using it."""
         self._memory[: _WORDS + _ledger.WINDOW] = bytes(_WORDS + _ledger.WINDOW)
         self.finished[_ledger.FINISHED] = 0
+        self.words[WANTED] = 1  # until the master knows better
 
 
 def shared_bytes(slots: int) -> int:
