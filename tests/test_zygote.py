@@ -899,7 +899,7 @@ assert before == len(os.listdir("/proc/self/fd"))
 def test_out_of_descriptors() -> None:
     """With any number of free descriptors, a spawn works or raises EMFILE before there is a child."""
     program = """
-import errno, os, resource, sys, trio
+import errno, os, resource, signal, sys, trio, trio.testing
 from pathlib import Path
 from trisig._zygote import Zygote
 
@@ -931,12 +931,30 @@ async def attempt(zygote, free):
     assert Path(f"/proc/self/task/{me}/children").read_text().split() == [str(zygote.pid)]
     return result
 
+async def ask(zygote, count):
+    try:
+        _, pidfd = await zygote.spawn("", [0] * count)
+    except OSError as exc:
+        print(count, errno.errorcode[exc.errno])
+    else:
+        await trio.lowlevel.wait_readable(pidfd)
+        print(count, os.waitid(os.P_PIDFD, pidfd, os.WEXITED).si_status)
+        os.close(pidfd)
+
 async def main():
     zygote = Zygote(lambda job, fds: sys.exit(5))
     zygote.fork()
     resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
     for free in range(6):
         print(await attempt(zygote, free))
+    os.kill(zygote.pid, signal.SIGSTOP)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, zygote, 0)
+        await trio.testing.wait_all_tasks_blocked()
+        taken = fill()  # while the request is under way, so that only what it reserved is left
+        os.kill(zygote.pid, signal.SIGCONT)
+    for fd in taken:
+        os.close(fd)
     await zygote.aclose()
     taken = fill()
     while True:
@@ -949,17 +967,8 @@ async def main():
             break
     for fd in taken[:8]:
         os.close(fd)
-    async def ask(count):
-        try:
-            _, pidfd = await zygote.spawn("", [0] * count)
-        except OSError as exc:
-            print(count, errno.errorcode[exc.errno])
-        else:
-            await trio.lowlevel.wait_readable(pidfd)
-            print(count, os.waitid(os.P_PIDFD, pidfd, os.WEXITED).si_status)
-            os.close(pidfd)
     for count in (0, 30, 0, 8, 0):  # the zygote is as full as the master was
-        await ask(count)
+        await ask(zygote, count)
     await zygote.aclose()
 
 trio.run(main)
@@ -968,7 +977,28 @@ trio.run(main)
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[:6] == ["EMFILE", "EMFILE", "EMFILE", "5", "5", "5"]
-    assert lines[6:] == ["0 5", "30 EMFILE", "0 5", "8 EMFILE", "0 5"]
+    assert lines[6:] == ["0 5", "0 5", "30 EMFILE", "0 5", "8 EMFILE", "0 5"]
+
+
+async def test_a_child_that_is_not_adopted_leaves_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child which has reported begins on the master's word, and not on the end of their conversation."""
+    reader, writer = os.pipe()
+
+    def become(_job: str, _fds: list[int]) -> None:
+        os.write(writer, b"worked")
+
+    def turn_away(self: _birth.Birth, _pid: int) -> int:
+        self.close()
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    async with open_zygote(become) as zygote:
+        monkeypatch.setattr(_birth.Birth, "adopt", turn_away)
+        with trio.fail_after(SOON), pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
+            await zygote.spawn("", [])
+        assert own_children() == {zygote.pid}
+    os.close(writer)
+    assert os.read(reader, 100) == b""
+    os.close(reader)
 
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
