@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "_log": "_process",
     "_mapping": "",
     "_master": (
-        "_asking _children _control _dispatcher _events _groups _harakiri _journal _ledger _local _orphans "
+        "_asking _children _control _dispatcher _events _groups _harakiri _journal _kernel _ledger _local _orphans "
         "_prefork _process _raiser _recovery _reopen _shared _signals _sources _statistics _table _targets "
         "_wires _worker"
     ),
