@@ -112,6 +112,29 @@ async def test_a_child_adds_and_removes_built_in_sources(tmp_path: Path) -> None
         await eventually(lambda: not master.statistics().sources)
 
 
+async def test_a_change_right_after_a_monitor_was_added_counts(tmp_path: Path) -> None:
+    """A monitor added to a running master, from the master or a child, misses no change made in the next line."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.touch()
+    second.touch()
+    signals.register(1, "worker1", journal.note)
+    signals.register(2, "worker1", journal.note)
+
+    @signals.handler(3, target="worker1")
+    def add(_signum: int) -> None:
+        signals.add_file_monitor(2, second, iterations=1)
+        second.write_text("changed")
+
+    async with trisig.open_master(signals, workers=1) as master:
+        signals.add_file_monitor(1, first, iterations=1)
+        first.write_text("changed")
+        await signals.send(3)
+        assert sorted(await journal.until(2)) == [("worker1", 1), ("worker1", 2)]
+        signals.remove_source(signals.add_file_monitor(1, first))
+        await eventually(lambda: not master.statistics().sources)
+
+
 async def test_a_source_that_was_declared_before_can_be_removed_in_a_child(tmp_path: Path) -> None:
     """A source added before the fork is known to the children, and one of them takes it back."""
     signals, journal = trisig.Signals(), Journal(tmp_path)
@@ -201,6 +224,6 @@ async def test_more_than_64_of_each() -> None:
         signals.add_timer(1, 3600)
         signals.add_rb_timer(1, 3600)
         signals.add_cron(1, "0 0 1 1 *")
-        signals.add_file_monitor(1, "/tmp")  # noqa: S108  any folder will do
+        signals.add_file_monitor(1, "/tmp")
     async with trisig.open_master(signals) as master:
         assert len(master.statistics().sources) == 400

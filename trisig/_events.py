@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from ._sources import Engines, EventSource, Send, open_engines
+from ._sources import BuiltinSource, Engines, EventSource, Send, open_engines
 from ._statistics import SourceStatistics
 
 log = logging.getLogger("trisig")
@@ -49,7 +49,13 @@ class Sources:
         self._engines: Engines
 
     def add(self, source: EventSource) -> int:
-        """Start a source, or have it started with the others; returns the key to remove it by."""
+        """Start a source, or have it started with the others; returns the key to remove it by.
+
+        Raises:
+            OSError: it is a file monitor, and no inotify watch is left.
+        """
+        if self._nursery is not None and isinstance(source, BuiltinSource):
+            source.arm(self._engines)
         key = next(self._keys)
         self._running[key] = _Running(source)
         if self._nursery is not None:
@@ -69,6 +75,8 @@ class Sources:
         running = self._running.pop(key, None)
         if running is None:
             raise ValueError("this source is not running: it was removed before, or has ended by itself")
+        if isinstance(running.source, BuiltinSource):
+            running.source.disarm()
         running.scope.cancel()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -53,6 +53,7 @@ def run(
         max_attempts: how often a handler may end its process before its signal is dead-lettered.
         max_queued: pending signals at which raisers wait.
         handler_timeout: seconds that a handler may run.
+        on_dead_letter: called in the master with each signal that is given up.
         journal: a file that keeps what is pending.
         control: where to listen for commands (`trisig send`, `status`, `cheap`, `wake`, `stop`); a unix socket
             that only its owner may use. None listens nowhere.

@@ -129,6 +129,12 @@ class SharingSource(EventSource):
 class BuiltinSource(SharingSource):
     """A source made from plain data, which can cross a process boundary."""
 
+    def arm(self, engines: Engines) -> object:
+        """Begin to notice events, before the task of the source runs."""
+
+    def disarm(self) -> None:
+        """Notice no more, in case the task never runs."""
+
     @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
         """What `from_spec` makes an equal source of; plain enough for JSON."""

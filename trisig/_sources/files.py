@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import ExitStack
 from typing import Any
 
 import trio
 
 from ._checks import check_iterations, check_signum, rounds
 from ._engines import BuiltinSource, Engines
+from ._watcher import Monitor
 from .base import Send
 
 
@@ -45,6 +47,8 @@ class FileSource(BuiltinSource):
         self.path = _absolute(path)
         self.iterations = check_iterations(iterations)
         self.missing_ok = missing_ok
+        self._armed = ExitStack()
+        self._monitor: Monitor | None = None
         _check_readable(self.path, missing_ok=missing_ok)
 
     @property
@@ -66,13 +70,30 @@ class FileSource(BuiltinSource):
         self, engines: Engines, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Raise the signal at each change until the iterations are used up, or until cancelled."""
-        with engines.watcher.monitor(self.path) as monitor:
+        monitor = self._monitor or self.arm(engines)
+        try:
             task_status.started()
             if monitor.missing and not self.missing_ok:
                 monitor.note(changed=True)  # it was there when the source was made
             for _ in rounds(self.iterations):
                 await monitor.wait_changed()
                 await send(self.signum)
+        finally:
+            self.disarm()
+
+    def arm(self, engines: Engines) -> Monitor:
+        """Watch from now on, so that whoever adds the source need not wait for its task to begin.
+
+        Raises:
+            OSError: no inotify watch or instance is left.
+        """
+        self._monitor = self._armed.enter_context(engines.watcher.monitor(self.path))
+        return self._monitor
+
+    def disarm(self) -> None:
+        """Watch no more."""
+        self._monitor = None
+        self._armed.close()
 
 
 def _absolute(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
