@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -63,13 +62,13 @@ def _prctl(option: int, argument: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}.get(platform.machine(), -1)
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 1 << 1, 1 << 2
 
 
 def register_for_barriers() -> bool:
     """Let another process order this one's memory accesses with `global_barrier`; whether the kernel can."""
-    return _MEMBARRIER >= 0 and _libc.syscall(_MEMBARRIER, _REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0
+    return _membarrier(_REGISTER_GLOBAL_EXPEDITED)
 
 
 def global_barrier() -> bool:
@@ -78,4 +77,9 @@ def global_barrier() -> bool:
     What this process stored before is seen by what they load afterwards, and what they stored before is seen by
     what this process loads afterwards, without a barrier in their code.
     """
-    return _MEMBARRIER >= 0 and _libc.syscall(_MEMBARRIER, _GLOBAL_EXPEDITED, 0, 0) == 0
+    return _membarrier(_GLOBAL_EXPEDITED)
+
+
+def _membarrier(command: int) -> bool:
+    number = _MEMBARRIER.get(os.uname().machine)
+    return number is not None and _libc.syscall(number, command, 0, 0) == 0

@@ -74,7 +74,8 @@ def _has_children(group: int) -> bool:
 
 def _children_in(group: int) -> set[int]:
     """This process's children in a group."""
-    return {int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and _is_child_in(int(entry), group)}
+    entries = os.listdir("/proc")  # noqa: PTH208  a lazy listing would find processes twice
+    return {int(entry) for entry in entries if entry.isdecimal() and _is_child_in(int(entry), group)}
 
 
 def _is_child_in(pid: int, group: int) -> bool:
