@@ -21,7 +21,7 @@ import trisig
 ROOT = Path(trisig.__file__).parent
 
 MAY_IMPORT = {
-    "trisig": "_errors _ledger _master _process _run _signals _sources.base _statistics",
+    "trisig": "_errors _ledger _master _open _process _run _signals _sources.base _statistics",
     "__main__": "_cli",
     "_asking": "_errors",
     "_birth": "_kernel",
@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "_cli": "_client _load _log _status trisig",
     "_client": "",
     "_control": "_asking _sources _table _targets _waits",
-    "_dispatcher": "_kernel _ledger _process _raiser _routes _shared _table _targets _waits",
+    "_dispatcher": "_kernel _ledger _queue _raiser _routes _shared _slots _table _targets _waits",
     "_endpoint": "",
     "_errors": "",
     "_events": "_sources _statistics",
@@ -39,27 +39,32 @@ MAY_IMPORT = {
     "_harakiri": "_ledger",
     "_journal": "_mapping",
     "_kernel": "",
-    "_ledger": "",
+    "_ledger": "_queue",
     "_load": "_signals",
     "_local": "_control _handlers _raiser _sources _table _targets _waits _wires",
     "_log": "_process",
     "_mapping": "",
     "_master": (
-        "_asking _children _control _dispatcher _events _groups _harakiri _journal _kernel _ledger _local _orphans "
-        "_prefork _process _raiser _recovery _reopen _shared _signals _sources _statistics _table _targets "
-        "_wires _worker"
+        "_asking _children _control _dispatcher _events _harakiri _journal _kernel _ledger _local _options "
+        "_orphans _prefork _process _raiser _recovery _report _shared _signals _slots _sources _statistics "
+        "_table _targets _wires _worker"
     ),
+    "_open": "_groups _ledger _master _options _reopen _shared _signals _slots _targets",
+    "_options": "_ledger",
     "_orphans": "",
     "_prefork": "_zygote",
     "_process": "",
+    "_queue": "",
     "_raiser": "_errors _table",
     "_recovery": "_journal _ledger _shared",
     "_reopen": "_journal _recovery",
+    "_report": "_ledger _slots _statistics _table",
     "_routes": "",
-    "_run": "_endpoint _groups _ledger _master _signals",
+    "_run": "_endpoint _groups _ledger _master _open _signals",
     "_runner": "_handlers _kernel _ledger _shared",
     "_shared": "_ledger _table",
     "_signals": "_errors _external _handlers _sources _table _targets",
+    "_slots": "_ledger _process _queue _shared _targets",
     "_sources": "_sources._engines _sources.base _sources.cron _sources.files _sources.timers",
     "_sources._checks": "",
     "_sources._clocks": "_sources._timerfd",
@@ -80,9 +85,9 @@ MAY_IMPORT = {
     "_status": "",
     "_table": "_errors _targets",
     "_targets": "_errors _process",
-    "_waits": "_ledger",
+    "_waits": "_ledger _queue",
     "_wires": "",
-    "_worker": "_asking _errors _groups _handlers _process _raiser _runner _shared _sources _table _targets _wires",
+    "_worker": ("_asking _errors _groups _handlers _process _raiser _runner _shared _sources _table _targets _wires"),
     "_zygote": "_birth _kernel",
     "postgres": "_handlers _signals _sources _sources._checks _sources._pglink _sources._pgserver",
 }
@@ -91,7 +96,7 @@ MASTER = "_master"
 MASTERS_END = {"_children", "_control", "_dispatcher", "_local", "_zygote"}
 CHILDS_END = {"_runner", "_worker"}
 
-PURE = ("_errors", "_ledger", "_routes", "_statistics", "_table", "_targets", "_waits")
+PURE = ("_errors", "_ledger", "_queue", "_routes", "_statistics", "_table", "_targets", "_waits")
 IMPURE = {"asyncio", "ctypes", "logging", "mmap", "os", "select", "signal", "socket", "subprocess", "threading", "time"}
 DEPENDENCIES = {"click", "cronsim", "trio"}
 

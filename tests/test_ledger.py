@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trisig import _ledger
+from trisig import _queue
 from trisig._ledger import (
     ASIDE,
     DONE,
@@ -312,7 +312,7 @@ steps = st.one_of(
 def test_a_queue_is_a_list_with_places(course: list[tuple[str, int | bytes]], sealed: int) -> None:
     """Whatever is taken and put back, in whatever order, the rest stands in order and nothing else is there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_ledger, "_SEALED", sealed)
+        patch.setattr(_queue, "_SEALED", sealed)
         follow(course)
 
 

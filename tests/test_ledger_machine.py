@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from ledger_machine import SEALED, WINDOW, Machine
 
-from trisig import _ledger
+from trisig import _ledger, _queue
 from trisig._ledger import ASIDE, STARTED, DeadLetter, Flight, Lane, Ledger, Queue
 
 
@@ -16,7 +16,7 @@ def _small_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window of a few signals: the ring, the list and the chunks come to their ends all the time."""
     monkeypatch.setattr(_ledger, "WINDOW", WINDOW)
     monkeypatch.setattr(_ledger, "FINISHED", 2 * WINDOW)
-    monkeypatch.setattr(_ledger, "_SEALED", SEALED)
+    monkeypatch.setattr(_queue, "_SEALED", SEALED)
 
 
 def budget(examples: int, *phases: Phase) -> settings:

@@ -2,7 +2,8 @@
 
 from ._errors import ChildFailedError, NoMasterError, SignalTableError, TargetError
 from ._ledger import DeadLetter
-from ._master import Master, open_master
+from ._master import Master
+from ._open import open_master
 from ._process import ProcessInfo, current_process
 from ._run import run
 from ._signals import Signals

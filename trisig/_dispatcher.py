@@ -29,71 +29,20 @@ from collections.abc import Callable, Iterable
 import trio
 
 from . import _kernel
-from ._ledger import WINDOW, DeadLetter, Lane, Ledger, Queue
-from ._process import Kind
+from ._ledger import WINDOW, DeadLetter, Lane, Ledger
+from ._queue import Queue
 from ._raiser import Gate
 from ._routes import Route, Routes
-from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED, SlotMemory
+from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED
+from ._slots import WAIT, Pool, Slot, make_pools, queue_names, resolve
 from ._table import Table
-from ._targets import Target, Topology
+from ._targets import Topology
 from ._waits import Grant, WaitDesk
 
 _AHEAD = 0.001  # seconds of work that a process may hold of a shared queue
 _PATIENCE = 0.002  # seconds of silence before unread signals are given to a free process
 _DEEPEST = 1024  # signals of shared queues that one process may hold
-_WAIT: Route = ("wait",)
-
-
-class Pool:
-    """A queue that several processes serve: the first available one gets the signal."""
-
-    def __init__(self, name: str) -> None:
-        self.queue = Queue(name, shared=True)
-        self.members: list[Slot] = []
-        self.idle: dict[Slot, None] = {}  # the one that has been idle for longest comes first
-        self.held = False  # whether some members hold what others could start
-        self.given: dict[Slot, None] = {}  # not known to be idle; what was given signals longest ago comes first
-
-
-class Slot:
-    """One place in the topology, whichever process fills it at the moment."""
-
-    def __init__(self, kind: Kind, number: int, memory: SlotMemory) -> None:
-        self.kind = kind
-        self.number = number
-        self.name = f"{kind}{number}"
-        self.memory = memory
-        self.queue = Queue(self.name)
-        self.pools: list[Pool] = []
-        self.lane: Lane | None = None
-        self.active = True  # not cheaped
-        self.depth = 1
-        self.heard_at = 0.0
-        self.robbed = False
-        self.wanted = True
-        self.pipe = self.back = -1
-        self.done = 0
-        self.failed = 0
-
-    def account(self) -> tuple[int, int]:
-        """(done, failed) over all its incarnations."""
-        lane = self.lane
-        return (self.done + lane.done, self.failed + lane.failed) if lane else (self.done, self.failed)
-
-
-def queue_names(topology: Topology) -> list[str]:
-    """The queues that a master with this topology has."""
-    return [*(f"{kind}{number}" for kind, number in topology.processes()), *_groups(topology), *_WAIT]
-
-
-def _groups(topology: Topology) -> dict[str, list[str]]:
-    """The processes of each kind and each farm of two or more; a lone one is served by its own queue."""
-    groups: dict[str, list[str]] = {kind: [] for kind in ("worker", "mule", "spooler")}
-    for kind, number in topology.processes():
-        groups[kind].append(f"{kind}{number}")
-    for farm, mules in topology.farms.items():
-        groups[f"farm_{farm}"] = [f"mule{number}" for number in mules]
-    return {name: members for name, members in groups.items() if len(members) > 1}
+_WAIT: Route = (WAIT,)
 
 
 class Dispatcher:
@@ -128,7 +77,7 @@ class Dispatcher:
         self._gate = gate
         self._nudge = nudge
         self._max_queued = max_queued
-        self._pools = self._make_pools()
+        self._pools = make_pools(topology, self.slots)
         self._wants_all = False
         self._barrier = _kernel.global_barrier
         self.busy = trio.Event()  # set when signals are handed out; whoever watches replaces it
@@ -138,34 +87,11 @@ class Dispatcher:
 
     # Which queues there are
 
-    def _make_pools(self) -> dict[str, Pool]:
-        return {name: self._make_pool(name, members) for name, members in _groups(self._topology).items()}
-
-    def _make_pool(self, name: str, members: list[str]) -> Pool:
-        pool = Pool(name)
-        pool.members = [self.slots[member] for member in members]
-        for slot in pool.members:
-            slot.pools.append(pool)
-        return pool
-
     def _route(self, signum: int) -> Route:
         entry = self._table[signum]
         if entry is None:
             return _WAIT
-        return (entry.owner,) if entry.owner else self._resolve(entry.target)
-
-    def _resolve(self, target: Target) -> Route:
-        members = tuple(f"{kind}{number}" for kind, number in self._topology.members(target))
-        if target.audience == "active":
-            return tuple(name for name in members if self.slots[name].active)
-        if target.audience != "first" or len(members) == 1:
-            return members
-        return (self._pool_name(target),)
-
-    def _pool_name(self, target: Target) -> str:
-        if isinstance(target.farm, int):
-            return f"farm_{list(self._topology.farms)[target.farm - 1]}"
-        return target.kind if target.farm is None else f"farm_{target.farm}"
+        return (entry.owner,) if entry.owner else resolve(entry.target, self._topology, self.slots)
 
     def refresh(self) -> None:
         """The table or the set of active workers has changed."""
@@ -467,6 +393,10 @@ class Dispatcher:
         """Wait until some process has finished something or has ended."""
         self._progress = trio.Event()
         await self._progress.wait()
+
+    def waiting(self) -> int:
+        """How many tasks wait for a signal without a handler."""
+        return self.desk.waiting
 
     def queued(self) -> int:
         """How many signals wait in the master."""

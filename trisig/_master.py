@@ -17,11 +17,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -29,25 +26,26 @@ import trio
 from ._asking import Message
 from ._children import Keeper
 from ._control import Control, LateHandlers
-from ._dispatcher import Dispatcher, Slot, queue_names
+from ._dispatcher import Dispatcher
 from ._events import Sources
-from ._groups import unwrapped
 from ._harakiri import Harakiri
 from ._journal import Journal
 from ._kernel import set_name
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
+from ._options import Options
 from ._orphans import Orphans
 from ._prefork import Prefork
 from ._process import ProcessInfo, current_process, identity
 from ._raiser import Gate, Outbox
 from ._recovery import Pending
-from ._reopen import open_journal
-from ._shared import Shared, shared_bytes
+from ._report import snapshot
+from ._shared import Shared
 from ._signals import Signals, application_of
+from ._slots import Slot
 from ._sources import from_spec
-from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics
-from ._table import SIGNALS, Entry, Table
+from ._statistics import MasterStatistics
+from ._table import Entry, Table
 from ._targets import Target, Topology
 from ._wires import ChildEnds
 from ._worker import Child, Declared
@@ -55,38 +53,6 @@ from ._worker import Child, Declared
 log = logging.getLogger("trisig")
 
 _ME = "master"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a master is opened with; see `open_master`."""
-
-    cores: int = 1
-    grace: float = 10.0
-    max_attempts: int = 3
-    max_queued: int = 64_000_000
-    handler_timeout: float | None = None
-    on_dead_letter: Callable[[DeadLetter], object] | None = None
-
-    def __post_init__(self) -> None:
-        if self.on_dead_letter is not None and not callable(self.on_dead_letter):
-            raise TypeError(f"on_dead_letter is a function of one argument, not {self.on_dead_letter!r}")
-        for name, least, most in (("cores", 1, 4096), ("max_attempts", 1, 1000), ("max_queued", 1, 2**40)):
-            value = getattr(self, name)
-            if type(value) is not int:
-                raise TypeError(f"{name} is a whole number, not {value!r}")
-            if not least <= value <= most:
-                raise ValueError(f"{name} is a number from {least} to {most}, not {value}")
-        _seconds("grace", self.grace, zero=True)
-        if self.handler_timeout is not None:
-            _seconds("handler_timeout", self.handler_timeout, zero=False)
-
-
-def _seconds(name: str, value: object, *, zero: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is a number of seconds, not {value!r}")
-    if not (value > 0 or (zero and value == 0)) or value == float("inf"):
-        raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0, not {value}")
 
 
 class Master:
@@ -195,49 +161,7 @@ class Master:
         if self._final is not None:
             return self._final
         self._dispatcher.settle()
-        ledger, queued = self._ledger, self._dispatcher.queued()
-        return MasterStatistics(
-            accepted=ledger.accepted.total,
-            done=ledger.done.total,
-            failed=ledger.failed.total,
-            queued=queued,
-            in_flight=ledger.pending - queued,
-            dead_lettered=ledger.dead_lettered.total,
-            redelivered=ledger.redelivered,
-            waiting=self._dispatcher.desk.waiting,
-            processes={name: self._process_statistics(name) for name in self._keepers},
-            signals={s.signum: s for s in map(self._signal_statistics, range(SIGNALS)) if s.target or s.accepted},
-            sources=self._sources.statistics(),
-        )
-
-    def _process_statistics(self, name: str) -> ProcessStatistics:
-        slot, keeper = self._dispatcher.slots[name], self._keepers[name]
-        done, failed = slot.account()
-        return ProcessStatistics(
-            name=name,
-            kind=slot.kind,
-            number=slot.number,
-            pid=keeper.pid,
-            state=keeper.state,
-            respawns=max(keeper.respawns, 0),
-            done=done,
-            failed=failed,
-            queued=len(slot.queue),
-            in_flight=slot.lane.in_flight if slot.lane else 0,
-            running=tuple(slot.lane.running()) if slot.lane else (),
-        )
-
-    def _signal_statistics(self, signum: int) -> SignalStatistics:
-        entry, ledger = self._table[signum], self._ledger
-        return SignalStatistics(
-            signum=signum,
-            target=entry.target.text if entry else None,
-            owner=entry.owner if entry else None,
-            accepted=ledger.accepted.by_signum[signum],
-            done=ledger.done.by_signum[signum],
-            failed=ledger.failed.by_signum[signum],
-            dead_lettered=ledger.dead_lettered.by_signum[signum],
-        )
+        return snapshot(self._dispatcher, self._keepers, self._table, self._sources.statistics())
 
     # What a Keeper needs
 
@@ -463,93 +387,3 @@ class _Awaited:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._wait().__await__()
-
-
-@asynccontextmanager
-async def open_master(
-    signals: Signals,
-    *,
-    workers: int = 1,
-    mules: int = 0,
-    farms: Mapping[str, Sequence[int]] | None = None,
-    spoolers: int = 0,
-    cores: int = 1,
-    grace: float = 10.0,
-    max_attempts: int = 3,
-    max_queued: int = 64_000_000,
-    handler_timeout: float | None = None,
-    on_dead_letter: Callable[[DeadLetter], object] | None = None,
-    journal: str | os.PathLike[str] | None = None,
-) -> AsyncIterator[Master]:
-    """Open a master and its children inside a running `trio.run`; ready when every child is.
-
-    On leaving, sources stop, services end, what is queued is delivered and the children leave, all within
-    `grace` seconds; what is left then is killed, and what it did not finish is counted in the log. Cancelling
-    the scope around it does the same.
-
-    Args:
-        signals: the application.
-        workers: how many workers.
-        mules: how many mules.
-        spoolers: how many spoolers.
-        farms: names of mule farms, each with the numbers of its mules, for example `{"busy": (1, 2)}`.
-        cores: how many async handlers one process may run at a time.
-        grace: seconds that a shutdown may take.
-        max_attempts: how often a handler may end its process before its signal is dead-lettered.
-        max_queued: pending signals at which `send` waits and `send_nowait` raises `trio.WouldBlock`.
-        handler_timeout: seconds after which a process whose handler still runs is killed; None for no limit.
-        on_dead_letter: called in the master with each signal that is dead-lettered; must not block.
-        journal: a file that keeps what is pending even if the master is killed; the next master with the same
-            file delivers it. None keeps it in memory only.
-
-    Raises:
-        TargetError: a target, hook, service or farm names processes that there are not.
-        ValueError, TypeError: another argument that cannot be.
-        ChildFailedError: a child could not start; nothing is left running.
-        trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
-    """
-    topology = Topology(workers, mules, spoolers, farms or {})
-    options = Options(cores, grace, max_attempts, max_queued, handler_timeout, on_dead_letter)
-    app = application_of(signals)
-    app.check(topology)
-    if app.link is not None and not app.in_child:
-        raise trio.BusyResourceError(
-            "these signals have an open master already; use another Signals for another master"
-        )
-    before = app.link, app.in_child
-    master = await _make_master(signals, topology, options, journal)
-    try:
-        with unwrapped() as body:
-            async with trio.open_nursery() as nursery:
-                master.begin()
-                try:
-                    await nursery.start(master.run)
-                    with body:
-                        yield master
-                finally:
-                    with trio.CancelScope(shield=True):
-                        await master.end()
-                    app.link, app.in_child = before
-    finally:
-        master.report()
-
-
-async def _make_master(
-    signals: Signals, topology: Topology, options: Options, path: str | os.PathLike[str] | None
-) -> Master:
-    """A master that has taken over what the one before it left in the journal, if there is one."""
-    if path is None:
-        return Master(signals, topology, options, None)
-    slots = len(topology.processes())
-    journal, pending, old = await open_journal(Path(path), queue_names(topology), slots, shared_bytes(slots))
-    try:
-        master = Master(signals, topology, options, journal)
-        master.go_on_with(pending)
-        journal.publish()
-    except BaseException:
-        journal.discard()
-        raise
-    finally:
-        if old >= 0:
-            os.close(old)
-    return master

@@ -16,7 +16,8 @@ import trio
 from ._endpoint import Command, Endpoint
 from ._groups import unwrapped
 from ._ledger import DeadLetter
-from ._master import Master, open_master
+from ._master import Master
+from ._open import open_master
 from ._signals import Signals
 
 log = logging.getLogger("trisig")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ._ledger import Ledger, Queue
+from ._ledger import Ledger
+from ._queue import Queue
 
 Grant = Callable[[str, int, int], None]
 

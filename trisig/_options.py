@@ -1,0 +1,40 @@
+"""What a master can be opened with, checked where it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ._ledger import DeadLetter
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a master is opened with; see `open_master`."""
+
+    cores: int = 1
+    grace: float = 10.0
+    max_attempts: int = 3
+    max_queued: int = 64_000_000
+    handler_timeout: float | None = None
+    on_dead_letter: Callable[[DeadLetter], object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_dead_letter is not None and not callable(self.on_dead_letter):
+            raise TypeError(f"on_dead_letter is a function of one argument, not {self.on_dead_letter!r}")
+        for name, least, most in (("cores", 1, 4096), ("max_attempts", 1, 1000), ("max_queued", 1, 2**40)):
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise TypeError(f"{name} is a whole number, not {value!r}")
+            if not least <= value <= most:
+                raise ValueError(f"{name} is a number from {least} to {most}, not {value}")
+        _seconds("grace", self.grace, zero=True)
+        if self.handler_timeout is not None:
+            _seconds("handler_timeout", self.handler_timeout, zero=False)
+
+
+def _seconds(name: str, value: object, *, zero: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if not (value > 0 or (zero and value == 0)) or value == float("inf"):
+        raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0, not {value}")

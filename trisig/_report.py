@@ -1,0 +1,82 @@
+"""The statistics of a master, put together from what its parts know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ._ledger import Ledger
+from ._slots import Slot
+from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics, SourceStatistics
+from ._table import SIGNALS, Entry, Table
+
+
+class Queues(Protocol):
+    """What the dispatcher knows."""
+
+    ledger: Ledger
+    slots: dict[str, Slot]
+
+    def queued(self) -> int: ...
+    def waiting(self) -> int: ...
+
+
+class Keeper(Protocol):
+    """What is known of the process in a slot."""
+
+    pid: int
+    state: str
+    respawns: int
+
+
+def snapshot(
+    dispatcher: Queues,
+    keepers: Mapping[str, Keeper],
+    table: Table,
+    sources: tuple[SourceStatistics, ...],
+) -> MasterStatistics:
+    """Where every signal is, per process and per signal; the marks have been read."""
+    ledger, queued = dispatcher.ledger, dispatcher.queued()
+    told = (_signal(signum, table[signum], ledger) for signum in range(SIGNALS))
+    return MasterStatistics(
+        accepted=ledger.accepted.total,
+        done=ledger.done.total,
+        failed=ledger.failed.total,
+        queued=queued,
+        in_flight=ledger.pending - queued,
+        dead_lettered=ledger.dead_lettered.total,
+        redelivered=ledger.redelivered,
+        waiting=dispatcher.waiting(),
+        processes={name: _process(dispatcher.slots[name], keeper) for name, keeper in keepers.items()},
+        signals={one.signum: one for one in told if one.target or one.accepted},
+        sources=sources,
+    )
+
+
+def _process(slot: Slot, keeper: Keeper) -> ProcessStatistics:
+    done, failed = slot.account()
+    return ProcessStatistics(
+        name=slot.name,
+        kind=slot.kind,
+        number=slot.number,
+        pid=keeper.pid,
+        state=keeper.state,
+        respawns=max(keeper.respawns, 0),
+        done=done,
+        failed=failed,
+        queued=len(slot.queue),
+        in_flight=slot.lane.in_flight if slot.lane else 0,
+        running=tuple(slot.lane.running()) if slot.lane else (),
+    )
+
+
+def _signal(signum: int, entry: Entry | None, ledger: Ledger) -> SignalStatistics:
+    return SignalStatistics(
+        signum=signum,
+        target=entry.target.text if entry else None,
+        owner=entry.owner if entry else None,
+        accepted=ledger.accepted.by_signum[signum],
+        done=ledger.done.by_signum[signum],
+        failed=ledger.failed.by_signum[signum],
+        dead_lettered=ledger.dead_lettered.by_signum[signum],
+    )
