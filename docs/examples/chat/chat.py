@@ -20,7 +20,7 @@ import click
 import trio
 
 import trisig
-from app import ROTATE, declare, read_motd
+from app import MOTD, ROTATE, declare, read_motd
 from server import listen
 from settings import Settings
 from store import prepare
@@ -68,15 +68,17 @@ def main(host: str, port: int, tcp_port: int, workers: int, mules: int, seconds:
                 settings.motd.write_text(FIRST_MOTD.format(settings.motd.name))
             prepare(settings.database, read_motd(settings.motd))
             signals = declare(settings, web, tcp)
-        print(f"Browsers: http://{address(web)}/    Terminals: nc {address(tcp, ' ')}    Ctrl-C stops.", flush=True)
-        trio.run(serve, signals, workers, mules, seconds)
+        greeting = f"Browsers: http://{address(web)}/    Terminals: nc {address(tcp, ' ')}    Ctrl-C stops."
+        trio.run(serve, signals, workers, mules, seconds, greeting)
 
 
-async def serve(signals: trisig.Signals, workers: int, mules: int, seconds: float) -> None:
+async def serve(signals: trisig.Signals, workers: int, mules: int, seconds: float, greeting: str) -> None:
     """Serve for some seconds, or until Ctrl-C or SIGTERM."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
         async with trisig.open_master(signals, workers=workers, mules=mules, grace=GRACE):
             log.info("is ready")
+            print(greeting, flush=True)
+            await signals.send(MOTD)  # it may have changed after it was read, and before it was watched
             with trio.move_on_after(seconds):
                 async for number in received:
                     if number != signal.SIGHUP:

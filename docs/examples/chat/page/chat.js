@@ -235,13 +235,12 @@ function askName(suggestion) {
   $("name").select();
 }
 
-$("who").addEventListener("close", () => me || askName("")); // Escape does not help: one needs a name
+$("who").addEventListener("close", () => (me ? $("say").focus() : askName(""))); // one needs a name, even after Escape
 $("who-form").addEventListener("submit", () => {
   me = $("name").value;
   localStorage.setItem("name", me);
   room = "";
   enter(roomFromAddress());
-  $("say").focus();
 });
 
 // A second window has the name of the first until its user says otherwise: the server tells them apart by a number.

@@ -1,0 +1,63 @@
+"""Takes the pictures of the documentation: `python tests/chat/screenshot.py docs`, with chromium and its driver."""
+
+import argparse
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+from browsing import Page, browser
+from chat_harness import Server, chat_server
+
+ADA = [
+    "I killed worker2 with SIGKILL just now. Did you notice?",
+    "And nothing is missing?",
+]
+GRACE = [
+    "It was mine. The page said so, came back by itself, and showed me what you wrote meanwhile.",
+    "Nothing, and nothing is there twice. All it takes is:\nSELECT * FROM events WHERE id > ? ORDER BY id",
+]
+
+
+def talk(server: Server, ada: Page, grace: Page) -> None:
+    """Two people in a room, one of whom has been disturbed."""
+    ada.enter(server.url, "ada")
+    grace.enter(server.url, "grace")
+    count = 0
+    for ada_says, grace_says in zip(ADA, GRACE, strict=True):
+        ada.say(ada_says)
+        count += 1
+        ada.until(lambda: len(ada.said) == count)
+        grace.driver.execute_script("document.getElementById('say').value = arguments[0]", grace_says)
+        grace.say("")
+        count += 1
+        ada.until(lambda: len(ada.said) == count)
+    ada.say("And the other three workers did not even blink. <b>Good.</b>")
+    grace.until(lambda: len(grace.said) == count + 1)
+
+
+def main(folder: Path) -> None:
+    """Write chat.png, chat-phone.png and chat-lost.png into a folder."""
+    tmp = Path(tempfile.mkdtemp())
+    with chat_server(tmp, "--workers=4") as server:
+        with browser(tmp / "1") as ada, browser(tmp / "2", width=390, height=700, dark=True) as grace:
+            talk(server, ada, grace)
+            ada.driver.save_screenshot(str(folder / "chat.png"))
+            grace.driver.save_screenshot(str(folder / "chat-phone.png"))
+            # With the master stopped too, nobody takes the place of the killed worker.
+            stopped = [server.process.pid, *(server.worker_pid(number) for number in range(1, 5))]
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            os.kill(killed := server.worker_pid(ada.worker), signal.SIGKILL)
+            ada.say("This is typed while nobody answers.")
+            ada.until(lambda: ada.one("#trouble").is_displayed())
+            ada.driver.save_screenshot(str(folder / "chat-lost.png"))
+            stopped.remove(killed)
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    main(parser.parse_args().folder)
