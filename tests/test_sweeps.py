@@ -152,7 +152,10 @@ class Target:
 
 async def all_done(master: trisig.Master) -> trisig.MasterStatistics:
     with trio.fail_after(SOON):
-        while master._ledger.pending:  # a look at the statistics would cost as much as what it waits for
+        while True:  # a look at the statistics would cost as much as what it waits for
+            master._dispatcher.settle()
+            if not master._ledger.pending:
+                break
             await trio.sleep(0.0005)
     return master.statistics()
 

@@ -63,6 +63,12 @@ class Evidence:
         ids[index : index + head] = memoryview(array("Q", range(first, first + head)))
         ids[: size - head] = memoryview(array("Q", range(first + head, first + size)))
 
+    def missing(self) -> int:
+        """How many of the signals in the queues were not executed yet."""
+        return sum(
+            self.executions[queue][: len(self.queued[name])].count(0) for queue, name in enumerate(QUEUES)
+        )
+
     # In a child
 
     def identify(self, slot: int, marks: memoryview) -> tuple[int, int]:

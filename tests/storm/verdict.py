@@ -32,11 +32,11 @@ class Verdict:
         return not self.lost and not self.faults
 
 
-def judge(evidence: Evidence, seed: int, final: trisig.MasterStatistics, deaths: int) -> Verdict:
+def judge(evidence: Evidence, seed: int, quota: int, final: trisig.MasterStatistics, deaths: int) -> Verdict:
     """Compare what was raised, accepted, executed and what the master says of it."""
     verdict = Verdict()
     for raiser in range(len(RAISERS)):
-        _judge_raiser(verdict, evidence, raiser, seed, deaths)
+        _judge_raiser(verdict, evidence, raiser, seed, quota, deaths)
     _judge_echoes(verdict, evidence, deaths)
     _judge_queues(verdict, evidence)
     _judge_ledger(verdict, evidence, final)
@@ -49,7 +49,7 @@ def judge(evidence: Evidence, seed: int, final: trisig.MasterStatistics, deaths:
     return verdict
 
 
-def _judge_raiser(verdict: Verdict, evidence: Evidence, raiser: int, seed: int, deaths: int) -> None:
+def _judge_raiser(verdict: Verdict, evidence: Evidence, raiser: int, seed: int, quota: int, deaths: int) -> None:
     """What arrived of a raiser is its sequence; an element comes again only if its raise had not returned."""
     numbers = cycle(raiser, seed)
     others = bytes(set(range(256)) - set(numbers))
@@ -63,6 +63,8 @@ def _judge_raiser(verdict: Verdict, evidence: Evidence, raiser: int, seed: int, 
             verdict.faults.append(f"{RAISERS[raiser]}: signal {signum} arrived out of turn as number {nth}")
             break
     verdict.lost += max(0, evidence.returned[raiser] - nth)
+    if nth < quota:
+        verdict.faults.append(f"{RAISERS[raiser]}: raised {nth} of {quota}")
     if again > (deaths if raiser else 0):
         verdict.faults.append(f"{RAISERS[raiser]}: {again} raises arrived twice")
 
