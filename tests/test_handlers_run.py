@@ -85,6 +85,7 @@ async def test_handlers_on_several_cores_finish_in_any_order(tmp_path: Path) -> 
 
     @signals.handler(2)
     async def second(signum: int) -> None:
+        await trio.lowlevel.checkpoint()
         journal.note(signum)
         late.set()
 
@@ -126,6 +127,7 @@ async def test_a_partial_and_a_method_and_a_callable_object_are_handlers(tmp_pat
             return signum  # a value is nobody's business
 
     async def named(word: str, signum: int) -> None:
+        await trio.lowlevel.checkpoint()
         journal.note(word, signum)
 
     signals.register(1, "worker", Callable())
@@ -180,6 +182,7 @@ async def test_a_group_of_errors_and_a_cancellation_of_its_own_are_failures_too(
     signals, journal = trisig.Signals(), Journal(tmp_path)
 
     async def fail() -> None:
+        await trio.lowlevel.checkpoint()
         raise LookupError("inside")
 
     @signals.handler(1)

@@ -481,13 +481,19 @@ async def test_a_group_that_the_body_raises_stays_a_group() -> None:
     """A nursery inside the body raises its group, and the group arrives as it was raised."""
 
     async def fail() -> NoReturn:
+        await trio.lowlevel.checkpoint()
         raise LookupError("mine")
 
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.RaisesGroup(pytest.RaisesExc(LookupError, match="^mine$")):
         async with trisig.open_master(trisig.Signals()):
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
                 nursery.start_soon(fail)
-    assert [str(error) for error in caught.value.exceptions] == ["mine"]
+    group = ExceptionGroup("two", [LookupError("one"), KeyError("other")])
+    with pytest.RaisesGroup(LookupError, KeyError) as caught:
+        async with trisig.open_master(trisig.Signals()):
+            raise group
+    assert caught.value is group
 
 
 # Children that fail to start

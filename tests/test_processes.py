@@ -79,6 +79,7 @@ async def test_start_hooks_run_in_order_before_the_first_signal(tmp_path: Path) 
 
     @signals.service("worker1")
     async def serve(task_status: trio.TaskStatus[None]) -> None:
+        await trio.lowlevel.checkpoint()
         journal.note("service")
         task_status.started()
 
@@ -176,6 +177,7 @@ async def test_a_service_may_end(tmp_path: Path) -> None:
 
     @signals.service("workers")
     async def brief() -> None:
+        await trio.lowlevel.checkpoint()
         journal.note("over")
 
     async with trisig.open_master(signals) as master:
@@ -295,7 +297,8 @@ async def test_current_process_tells_who_runs(tmp_path: Path) -> None:
     async def patient(signum: int) -> None:
         await note_later("async handler")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(note_later, "task")
+            for where in ("task", "other task"):
+                nursery.start_soon(note_later, where)
         await trio.to_thread.run_sync(note, "thread")
 
     assert trisig.current_process() == trisig.ProcessInfo("master", 0, os.getpid())
@@ -306,7 +309,7 @@ async def test_current_process_tells_who_runs(tmp_path: Path) -> None:
         await signals.send(2)
     assert trisig.current_process() == trisig.ProcessInfo("master", 0, os.getpid())
     told = {where: tuple(words) for _, where, *words in journal.read()}
-    places = ("hook", "service", "handler", "plain thread", "async handler", "task", "thread")
+    places = ("hook", "service", "handler", "plain thread", "async handler", "task", "other task", "thread")
     assert told == dict.fromkeys(places, ("mule", 2, True, ["busy", "all"], "mule2"))
 
 
