@@ -47,9 +47,13 @@ class WindowBeyondTheRing(Lane):
 class StaleMark(Lane):
     """Leaves the last mark that it has read."""
 
-    def _pass(self, states: bytes) -> None:
-        super()._pass(states)
-        self._marks[(self.base - 1) % WINDOW] = states[-1]
+    def settle(self) -> int:
+        before = bytes(self._marks)
+        passed = super().settle()
+        if passed:
+            last = (self.base - 1) % WINDOW
+            self._marks[last] = before[last]
+        return passed
 
 
 class ClearsUnread(Lane):
@@ -187,7 +191,7 @@ class DropsTheLast(Ledger):
 class PutsBackAtTheEnd(Queue):
     def put_back(self, start: int, data: bytes) -> None:
         self._settle_skip()
-        self._chunks.append(_ledger._Chunk(start, data))
+        self._chunks.append(_queue._Chunk(start, data))
         self._length += len(data)
 
 
