@@ -55,13 +55,15 @@ class LocalRaiser(Raiser):
         super().__init__(self._other_threads, gate, outbox)
         self._accept = accept
         self._accept_piped = accept_piped
+        self._write_piped = self._write
+        self._write = self._write_here
         self._thread = threading.get_ident()
         self._piped = False
 
-    def _put(self, byte: bytes) -> None:
+    def _write_here(self, fd: int, byte: bytes) -> None:
         if threading.get_ident() != self._thread:
             self._piped = True
-            super()._put(byte)
+            self._write_piped(fd, byte)
             return
         self.take()
         self._accept(byte)

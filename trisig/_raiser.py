@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -62,6 +63,7 @@ class Raiser:
 
     def __init__(self, fd: int, gate: Gate, outbox: Outbox | None = None) -> None:
         self._outbox = outbox
+        self._write: Callable[[int, bytes], object] = os.write if outbox is None else self._write_noted
         self._fd = fd
         self._gate = gate
         self._closed = gate.word
@@ -77,29 +79,23 @@ class Raiser:
             check_signum(signum)
         if self._closed[0]:
             raise trio.WouldBlock
-        self._put(_BYTES[signum])
-
-    def _put(self, byte: bytes) -> None:
-        if self._outbox is not None:
-            self._put_noted(byte, self._outbox)
-            return
         try:
-            os.write(self._fd, byte)
+            self._write(self._fd, _BYTES[signum])
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError:
             raise NoMasterError("the master is gone") from None
 
-    def _put_noted(self, byte: bytes, outbox: Outbox) -> None:
-        with outbox.lock:
-            if not outbox.put(byte[0]):
-                raise trio.WouldBlock
+    def _write_noted(self, fd: int, byte: bytes) -> None:
+        """Note the signal, then raise it; both or neither, unless the process is killed in between."""
+        assert self._outbox is not None
+        with self._outbox.lock:
+            if not self._outbox.put(byte[0]):
+                raise BlockingIOError
             try:
-                os.write(self._fd, byte)
-            except BaseException as error:
-                outbox.undo()
-                if isinstance(error, BlockingIOError):
-                    raise trio.WouldBlock from None
+                os.write(fd, byte)
+            except BaseException:
+                self._outbox.undo()
                 raise
 
     async def send(self, signum: int) -> None:
