@@ -5,9 +5,9 @@ here each fault is made on purpose, and the answer to it is looked at.
 """
 
 import errno
+import fcntl
 import gc
 import json
-import logging
 import mmap
 import os
 import pty
@@ -15,9 +15,10 @@ import resource
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ async def settled(master: trisig.Master, seconds: float = PATIENCE) -> trisig.Ma
 
 
 def pid(master: trisig.Master, name: str = "worker1") -> int:
+    """Of the process that fills a slot."""
     return pid_of(master.processes, name)
 
 
@@ -76,10 +78,12 @@ async def replaced(master: trisig.Master, old: int, name: str = "worker1") -> in
 
 
 def kill_hard(_signum: int = 0) -> None:
+    """End this process as nothing can prevent."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> str:
+    """What the master logged, a line each."""
     return "\n".join(record.getMessage() for record in caplog.records)
 
 
@@ -218,7 +222,7 @@ async def test_fork_that_never_works_fails_open_master(monkeypatch: pytest.Monke
 def descriptors_to_spare(count: int) -> Iterator[None]:
     """The process may open only so many more descriptors meanwhile."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(number) for number in os.listdir("/proc/self/fd"))
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
     fillers = []
     while (fd := os.open(os.devnull, os.O_RDONLY)) < highest:
         fillers.append(fd)
@@ -240,18 +244,18 @@ async def test_out_of_descriptors_wherever_it_strikes(
     executions = words()
     signals = counting(executions, 1)
     failing = 0
+
+    def failed_or_done(failures: int, done: int) -> bool:
+        return messages(caplog).count("Too many open files") > failures or master.statistics().done == done
+
     async with trisig.open_master(signals) as master:
         for spare in range(22):
             old, failures = pid(master), messages(caplog).count("Too many open files")
             with descriptors_to_spare(spare):
                 os.kill(old, signal.SIGKILL)
                 signals.send_nowait(1)
-                now = await eventually(
-                    lambda: messages(caplog).count("Too many open files") > failures  # noqa: B023  awaited here
-                    or master.statistics().done == spare + 1  # noqa: B023
-                )
+                await eventually(partial(failed_or_done, failures, spare + 1))
                 failing += messages(caplog).count("Too many open files") > failures
-            assert now
             await replaced(master, old)
             await settled(master)
             children = (Path("/proc/self/task") / str(os.getpid()) / "children").read_text().split()
@@ -413,7 +417,8 @@ async def program(source: str, *args: str, **options: Any) -> AsyncIterator[trio
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
+            with trio.CancelScope(shield=True):
+                await process.wait()
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     await stream.aclose()
@@ -540,9 +545,6 @@ async def test_ctrl_c_twice_on_a_terminal_stops_at_once() -> None:
 
 def _own_terminal() -> None:
     os.setsid()
-    import fcntl  # noqa: PLC0415  runs in the forked child
-    import termios  # noqa: PLC0415
-
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -559,8 +561,8 @@ async def _read_until(fd: int, what: bytes) -> bytes:
 
 def _descendants(parent: int) -> list[int]:
     found = []
-    for task in os.listdir(f"/proc/{parent}/task"):
-        for child in Path(f"/proc/{parent}/task/{task}/children").read_text().split():
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        for child in (task / "children").read_text().split():
             found += [int(child), *_descendants(int(child))]
     return found
 
@@ -577,11 +579,16 @@ async def test_a_killed_master_takes_stopped_and_busy_children_along() -> None:
         await process.wait()
     for left in pids:  # those that ended before the master had quite ended are this process's zombies only now
         with suppress(ChildProcessError):
-            os.waitpid(left, os.WNOHANG)
+            os.waitpid(left, os.WNOHANG)  # noqa: ASYNC222  it does not wait
     assert len(pids) >= 3
 
 
 # What children leave behind
+
+
+def exists(number: int) -> bool:
+    """Whether there is such a process, zombies included."""
+    return Path(f"/proc/{number}").exists()
 
 
 async def test_what_a_dead_child_left_behind_is_reaped() -> None:
@@ -602,10 +609,11 @@ async def test_what_a_dead_child_left_behind_is_reaped() -> None:
         await signals.send(1)
         await replaced(master, old)
         shell, sleeper = int(pids[0]), int(pids[1])
-        assert Path(f"/proc/{shell}").exists() and Path(f"/proc/{sleeper}").exists()  # noqa: PT018
-        await eventually(lambda: not Path(f"/proc/{shell}").exists())
-        assert Path(f"/proc/{sleeper}").exists()
-        await eventually(lambda: not Path(f"/proc/{sleeper}").exists())
+        assert exists(shell)
+        assert exists(sleeper)
+        await eventually(lambda: not exists(shell))
+        assert exists(sleeper)
+        await eventually(lambda: not exists(sleeper))
 
 
 async def test_subprocesses_of_the_application_are_never_touched() -> None:
@@ -622,7 +630,7 @@ async def test_subprocesses_of_the_application_are_never_touched() -> None:
         nursery.start_soon(run, "trio", 3)
         nursery.start_soon(partial(run, "its own session", 4, start_new_session=True))
         nursery.start_soon(partial(run, "its own group", 5, process_group=0))
-        plain = subprocess.Popen(["sh", "-c", "exit 6"])
+        plain = subprocess.Popen(["sh", "-c", "exit 6"])  # noqa: ASYNC220  that is what is tested
         for _ in range(5):
             await signals.send(1)
         await eventually(lambda: master.statistics().dead_lettered == 5)
@@ -666,7 +674,7 @@ async def raise_all():
 
 @pytest.mark.parametrize("state", ["full", "closed"])
 async def test_a_standard_error_that_nobody_reads_stops_no_signal(state: str, tmp_path: Path) -> None:
-    """With standard error full, or its reader gone, lines are lost and signals are not, in the master and in children."""
+    """With standard error full, or its reader gone, lines are lost and signals are not, in master and children."""
     (tmp_path / "noisy.py").write_text(NOISY)
     reader, writer = os.pipe()
     command = "import sys; from trisig._cli import main; main(sys.argv[1:])"
@@ -690,11 +698,18 @@ async def test_a_standard_error_that_nobody_reads_stops_no_signal(state: str, tm
 
 
 def zombies() -> int:
-    count = 0
-    for task in os.listdir("/proc/self/task"):
-        for child in Path(f"/proc/self/task/{task}/children").read_text().split():
-            count += Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return count
+    """Children of this process that ended and were not reaped."""
+    children = _children_of_this()
+    return sum(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z" for child in children)
+
+
+def _children_of_this() -> list[str]:
+    return [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def descriptors() -> int:
+    """How many are open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def threads() -> int:
@@ -708,6 +723,7 @@ def resident() -> int:
 
 
 async def respawn(master: trisig.Master, count: int) -> None:
+    """Kill a worker so many times."""
     for _ in range(count):
         old = pid(master)
         os.kill(old, signal.SIGKILL)
@@ -725,10 +741,10 @@ async def test_hundreds_of_respawns_leave_no_trace(
     async with trisig.open_master(trisig.Signals()) as master:
         await respawn(master, 50)
         gc.collect()
-        before = len(os.listdir("/proc/self/fd")), threads(), zombies(), resident()
+        before = descriptors(), threads(), zombies(), resident()
         await respawn(master, count)
         gc.collect()
-        after = len(os.listdir("/proc/self/fd")), threads(), zombies(), resident()
+        after = descriptors(), threads(), zombies(), resident()
         assert master.statistics().processes["worker1"].respawns == count + 50
     assert after[:3] == before[:3]
     assert after[3] - before[3] < 2 * 2**20
@@ -742,6 +758,8 @@ async def test_what_waits_for_a_stopped_worker_costs_a_byte_each() -> None:
 
     @signals.service("mule1")
     async def raise_half() -> None:
+        while not executions[0]:  # noqa: ASYNC110  another process says so
+            await trio.sleep(0.001)
         for _ in range(count // 2):
             try:
                 signals.send_nowait(2)
@@ -751,6 +769,7 @@ async def test_what_waits_for_a_stopped_worker_costs_a_byte_each() -> None:
 
     async with trisig.open_master(signals, mules=1) as master:
         with stopped(pid(master)):
+            executions[0] = 1
             await eventually(lambda: master.statistics().accepted > count // 8, 600)
             before = resident()
             for number in range(count // 2):

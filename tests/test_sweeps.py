@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 from unittest.mock import patch
@@ -102,7 +103,9 @@ class MarkedBefore:
 class Target:
     """The application of the sweeps, with its effects in shared memory."""
 
-    def __init__(self, codes: set[CodeType], *, target: str, mark_first: bool = False, count_first: bool = False) -> None:
+    def __init__(
+        self, codes: set[CodeType], *, target: str, mark_first: bool = False, count_first: bool = False
+    ) -> None:
         self.signals = trisig.Signals()
         self._executions = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self.returned = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
@@ -151,6 +154,7 @@ class Target:
 
 
 async def all_done(master: trisig.Master) -> trisig.MasterStatistics:
+    """The statistics once nothing is pending."""
     with trio.fail_after(SOON):
         while True:  # a look at the statistics would cost as much as what it waits for
             master._dispatcher.settle()
@@ -176,8 +180,7 @@ class Tally:
 async def sweep(target: Target, sent: list[int], *, workers: int, step: int = 1) -> Tally:
     """Kill at the first, second, third ... bytecode while a few signals are handled; until there are no more.
 
-    Args:
-        step: 1 for every bytecode; more for a control, which need not be complete.
+    With a `step` above 1 it is not complete, which is enough for a control.
     """
     tally, missed, position = Tally(), 0, 0
     async with trisig.open_master(target.signals, workers=workers, mules=1, cores=2, max_attempts=1000) as master:
@@ -203,8 +206,9 @@ async def sweep(target: Target, sent: list[int], *, workers: int, step: int = 1)
 
 
 async def all_ready(master: trisig.Master) -> None:
+    """Wait until every slot is filled."""
     with trio.fail_after(SOON):
-        while any(keeper.state != "ready" for keeper in master._keepers.values()):
+        while any(keeper.state != "ready" for keeper in master._keepers.values()):  # noqa: ASYNC110  of eight, any
             await trio.sleep(0.0005)
 
 
@@ -299,23 +303,24 @@ class Chop(trio.abc.Instrument):
         self.scope = trio.CancelScope()
         self._at = at
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002  whichever it is
         self.steps += 1
         if self.steps == self._at:
             self.scope.cancel()
 
 
 def own_children() -> set[int]:
-    tasks = os.listdir("/proc/self/task")
+    """The processes that this one has to reap."""
     found = set()
-    for task in tasks:
-        with open(f"/proc/self/task/{task}/children") as file:
-            found |= {int(pid) for pid in file.read().split()}
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
     return found
 
 
 def own_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    """How many descriptors are open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def one_life(at: int, grace: float) -> tuple[int, list[str]]:
@@ -336,7 +341,7 @@ async def one_life(at: int, grace: float) -> tuple[int, list[str]]:
         wrong.append(f"processes {left}")
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            os.waitpid(pid, 0)  # noqa: ASYNC222  it has been killed
     gc.collect()
     if own_fds() != fds:
         wrong.append(f"{own_fds() - fds} descriptors")

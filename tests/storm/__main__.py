@@ -31,7 +31,7 @@ def no_accounting() -> Iterator[None]:
 
     def forget(lane: Lane) -> list[DeadLetter]:
         lane._marks[:] = bytes([DONE]) * WINDOW
-        for number, (queue, place, signum) in lane.aside.items():
+        for queue, place, signum in lane.aside.values():
             lane._ledger.finish(queue, place, bytes((signum,)))
             lane.done += 1
         lane.aside.clear()
@@ -62,7 +62,7 @@ class Watcher:
 
     async def wait_until_raised(self) -> None:
         returned, quota = self._application.evidence.returned, self._application.quota
-        while any(count < quota for count in returned):
+        while any(count < quota for count in returned):  # noqa: ASYNC110  other processes count there
             await trio.sleep(0.01)
 
     async def wait_until_executed(self) -> None:
@@ -93,10 +93,13 @@ async def storm(application: Application, seed: int, kills: int) -> tuple[Killer
 
 
 def tell(seed: int, verdict: Verdict, killer: Killer, final: trisig.MasterStatistics, looks: int, deaths: int) -> None:
+    """Print the sum of it."""
     print(f"seed {seed}")
     print(f"accepted {verdict.accepted}, executed {verdict.executed}, done {final.done}")
     print(f"duplicated {verdict.duplicated}, lost {verdict.lost}")
-    print(f"deaths {deaths}, redelivered {final.redelivered}:", ", ".join(f"{n} {how}" for how, n in killer.did.items()))
+    print(
+        f"deaths {deaths}, redelivered {final.redelivered}:", ", ".join(f"{n} {how}" for how, n in killer.did.items())
+    )
     print(
         f"ledger: accepted {final.accepted} = done {final.done} + queued {final.queued} + in flight {final.in_flight}"
         f" + dead-lettered {final.dead_lettered}: {'holds' if holds(final) else 'BROKEN'}, as in {looks} looks before"
@@ -106,6 +109,7 @@ def tell(seed: int, verdict: Verdict, killer: Killer, final: trisig.MasterStatis
 
 
 def main() -> int:
+    """Run what the command line asks for; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.storm", description=__doc__)
     parser.add_argument("--signals", type=int, default=20_000, help="how many are raised by raisers, echoes apart")
     parser.add_argument("--kills", type=int, default=40, help="how many kills of children")

@@ -65,9 +65,7 @@ class Evidence:
 
     def missing(self) -> int:
         """How many of the signals in the queues were not executed yet."""
-        return sum(
-            self.executions[queue][: len(self.queued[name])].count(0) for queue, name in enumerate(QUEUES)
-        )
+        return sum(self.executions[queue][: len(self.queued[name])].count(0) for queue, name in enumerate(QUEUES))
 
     # In a child
 

@@ -30,7 +30,7 @@ class Killer:
         self._keepers = master._keepers
         self._zygote = master._zygote._zygote
         self._evidence = evidence
-        self._rng = random.Random(f"{seed} killer")  # noqa: S311  a storm is repeatable, not secret
+        self._rng = random.Random(f"{seed} killer")
         self._quota = quota
         self._kills = kills
         self._doomed: set[int] = set()
@@ -77,7 +77,7 @@ class Killer:
         return name
 
     async def _until(self, name: str, states: tuple[str, ...]) -> None:
-        while not self._is(name, states):
+        while not self._is(name, states):  # noqa: ASYNC110  what the kernel and the master do has no event here
             await trio.sleep(0.001)
 
     def _is(self, name: str, states: tuple[str, ...]) -> bool:
@@ -85,9 +85,7 @@ class Killer:
         return keeper.state in states and keeper._pidfd >= 0 and keeper.pid not in self._doomed
 
     async def _kill(self, name: str) -> None:
-        how = self._rng.choices(
-            ("kill", "stop, go on, kill", "stop, kill", *WISHES), weights=(10, 2, 2, 3, 3)
-        )[0]
+        how = self._rng.choices(("kill", "stop, go on, kill", "stop, kill", *WISHES), weights=(10, 2, 2, 3, 3))[0]
         self.did[how] += 1
         self._doomed.add(self._keepers[name].pid)
         if how in WISHES:

@@ -51,7 +51,7 @@ ECHOES = {ECHO: Kind("worker", 0), SELF_ECHO: Kind("worker2", 0)}
 
 def cycle(raiser: int, seed: int) -> bytes:
     """The order in which a raiser raises its numbers, again and again; no number follows itself."""
-    rng = random.Random(f"{seed} {raiser}")  # noqa: S311  a storm is repeatable, not secret
+    rng = random.Random(f"{seed} {raiser}")
     numbers = [1 + len(KINDS) * raiser + number for number, kind in enumerate(KINDS) for _ in range(kind.weight)]
     while True:
         rng.shuffle(numbers)

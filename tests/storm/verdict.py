@@ -78,7 +78,7 @@ def _judge_echoes(verdict: Verdict, evidence: Evidence, deaths: int) -> None:
 
 def _judge_queues(verdict: Verdict, evidence: Evidence) -> None:
     """Every byte that arrived has its places, and each place was executed once."""
-    routed = Counter({signum: 0 for signum in HANDLED})
+    routed = Counter(dict.fromkeys(HANDLED, 0))
     for queue, name in enumerate(QUEUES):
         signals = evidence.queued[name]
         for signum in set(signals):
