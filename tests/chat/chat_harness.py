@@ -153,21 +153,21 @@ class Visitor:
 
     async def live(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Stay connected until `leave`; started once it was welcomed."""
+        self._welcomed = lambda: task_status.started(self)
         with self._scope:
             while True:
                 with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._connect(task_status)
-                task_status = trio.TASK_STATUS_IGNORED
+                    await self._connect()
                 await trio.sleep(0.1)
 
-    async def _connect(self, task_status: trio.TaskStatus[Self]) -> None:
+    async def _connect(self) -> None:
         async with await trio.open_tcp_stream("127.0.0.1", self.server.port) as stream:
             self._socket = WebSocket(stream)
             await self._socket.ask(f"127.0.0.1:{self.server.port}")
             async with aclosing(self._socket.items()) as items:
                 await self._join()
                 async for item in items:
-                    await self._take(item, task_status)
+                    await self._take(item)
                     self._heard.set()
                     self._heard = trio.Event()
 
@@ -175,12 +175,12 @@ class Visitor:
         since = self.texts[-1][0] if self.texts else None
         await self._socket.send_json(type="join", name=self.name, room=self.room, client=f"c-{self.name}", since=since)
 
-    async def _take(self, item: dict[str, Any], task_status: trio.TaskStatus[Self]) -> None:
+    async def _take(self, item: dict[str, Any]) -> None:
         self.items.append(item)
         if item["kind"] == "welcome":
             self.welcomes.append(item)
             if len(self.welcomes) == 1:
-                task_status.started(self)
+                self._welcomed()
             for nonce, body in self.outbox.items():
                 await self._socket.send_json(type="say", nonce=nonce, body=body)
         elif item["kind"] == "text":
@@ -215,21 +215,22 @@ class Terminal:
 
     async def live(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
         """Read until the server ends it; started once it is in the room."""
+        self._welcomed = lambda: task_status.started(self)
         async with await trio.open_tcp_stream("127.0.0.1", self.server.tcp_port) as self._stream:
             await self.type(self.name)
             rest = b""
             with suppress(trio.BrokenResourceError):
                 async for data in self._stream:
                     *lines, rest = (rest + data).split(b"\n")
-                    self._read([line.decode() for line in lines], task_status)
+                    self._read([line.decode() for line in lines])
         self.ended = True
         self._hear()
 
-    def _read(self, lines: list[str], task_status: trio.TaskStatus[Self]) -> None:
+    def _read(self, lines: list[str]) -> None:
         was_in = any("You are" in line for line in self.lines)
         self.lines += lines
         if not was_in and any("You are" in line for line in lines):
-            task_status.started(self)
+            self._welcomed()
         self._hear()
 
     def _hear(self) -> None:

@@ -62,9 +62,9 @@ def serve_clients(signals: trisig.Signals, hub: Hub, sockets: dict[socket.socket
         await hub.start()
 
     @signals.service("workers")
-    async def serve(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve() -> None:
         log.info("serves, pid %d", trisig.current_process().pid)
-        await accept_all(sockets, hub, vanish, task_status=task_status)
+        await accept_all(sockets, hub, vanish)
 
     @signals.handler(NEWS, target="workers")
     async def news(signum: int) -> None:

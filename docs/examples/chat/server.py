@@ -50,15 +50,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def accept_all(
-    sockets: dict[socket.socket, Serve], hub: Hub, vanish: float, *, task_status: trio.TaskStatus[None]
-) -> None:
+async def accept_all(sockets: dict[socket.socket, Serve], hub: Hub, vanish: float) -> None:
     """Accept connections, in a worker, until cancelled."""
     async with trio.open_nursery() as nursery:
         for listener, serve in sockets.items():
             listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
-            await nursery.start(trio.serve_listeners, partial(_connected, serve, hub, vanish), listeners)
-        task_status.started()
+            nursery.start_soon(trio.serve_listeners, partial(_connected, serve, hub, vanish), listeners)
 
 
 async def _connected(serve: Serve, hub: Hub, vanish: float, stream: trio.SocketStream) -> None:
