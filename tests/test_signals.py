@@ -472,3 +472,12 @@ async def test_send_is_a_checkpoint_and_cancelled_before_it_raises_nothing() -> 
         assert master.statistics().accepted == 0
         await signals.send(3)
         assert master.statistics().accepted == 1
+
+
+def test_a_service_must_be_async() -> None:
+    """A plain function as a service is refused where it is declared, with what to write instead."""
+    signals = trisig.Signals()
+    with pytest.raises(TypeError, match=r"write async def serve\(\), not def"):
+
+        @signals.service("workers")  # type: ignore[type-var]
+        def serve() -> None: ...

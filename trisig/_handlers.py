@@ -135,6 +135,17 @@ def _fill(function: types.FunctionType, state: tuple[Any, ...]) -> None:
     function.__dict__.update(attributes)
 
 
+def check_async(fn: Callable[..., object], what: str) -> None:
+    """Refuse what is a plain function for certain.
+
+    Raises:
+        TypeError: a function or method that is not async.
+    """
+    if inspect.isroutine(inspect.unwrap(fn)) and not inspect.iscoroutinefunction(inspect.unwrap(fn)):
+        name = name_of(fn)
+        raise TypeError(f"{what} runs for as long as its process: write async def {name.split('.')[-1]}(), not def")
+
+
 def takes_task_status(service: Callable[..., object]) -> bool:
     """Whether a service reports that it has started."""
     try:

@@ -228,6 +228,7 @@ class Signals(ExternalEvents):
 
         def decorate(service: S) -> S:
             _handlers.check_callable(service, "a service")
+            _handlers.check_async(service, "a service")
             self._app.services.append((parsed, service))
             return service
 

@@ -185,7 +185,8 @@ class Child:
             machine.start_soon(self._read_pushes)
             for hook in self._declared.hooks:
                 await _call(hook)
-            await machine.start(self._run_services)
+            if not self._services.cancel_called:  # a shutdown may have begun while this process started
+                await machine.start(self._run_services)
             self._asking.ask("ready")
             self._ready = True
             await self._runner.serve(self._catch_up)
@@ -197,6 +198,8 @@ class Child:
                 for service in self._declared.services:
                     await _start(nursery, service)
                 task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+        task_status.started()  # cancelled before all of them had started
         # What they raised while they ended is in the pipe: the master may count what is left to deliver.
         self._asking.post("quiet")
 
