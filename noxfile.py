@@ -126,4 +126,5 @@ def storm(session: nox.Session) -> None:
         return
     session.run("python", "-m", "tests.storm", "--signals", "1000000", "--kills", "1000")
     long = {"TRISIG_RESPAWNS": "10000", "TRISIG_QUEUED": "10000000"}
-    session.run("pytest", "tests/test_faults.py", "-k", "respawns or stopped_worker", env=long)
+    chosen = ("-k", "respawns or stopped_worker", "-o", "faulthandler_timeout=1800")
+    session.run("pytest", "tests/test_faults.py", *chosen, env=long)
