@@ -185,7 +185,9 @@ class Child:
             machine.start_soon(self._read_pushes)
             for hook in self._declared.hooks:
                 await _call(hook)
-            if not self._services.cancel_called:  # a shutdown may have begun while this process started
+            if self._services.cancel_called:  # a shutdown has begun while this process started
+                self._asking.post("quiet")
+            else:
                 await machine.start(self._run_services)
             self._asking.ask("ready")
             self._ready = True
