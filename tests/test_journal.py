@@ -157,7 +157,7 @@ async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Pat
         async with trisig.open_master(trisig.Signals(), workers=1, journal=path):
             pass
     assert path.read_bytes() == content
-    assert len(os.listdir(tmp_path)) == 1
+    assert [entry.name for entry in os.scandir(tmp_path)] == ["precious"]
 
 
 async def test_a_journal_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
