@@ -73,7 +73,7 @@ def typing_trio_typing(session: nox.Session) -> None:
     """
     install(session, extras="[trio-typing]")
     session.install("mypy")
-    site = Path(session.run("python", "-c", "import trio; print(trio.__path__[0])", silent=True).strip()).parent
+    site = Path(str(session.run("python", "-c", "import trio; print(trio.__path__[0])", silent=True)).strip()).parent
     links = Path(session.create_tmp(), "mypy_path")
     links.mkdir(exist_ok=True)
     for package in ("trio", "outcome"):
