@@ -167,7 +167,7 @@ def run_and_leave(body: Callable[[], None]) -> NoReturn:
         status = 0
     except SystemExit as exc:
         status = _exit_status(exc.code)
-    except BaseException as exc:  # noqa: BLE001  there is nobody above to catch it
+    except BaseException as exc:  # noqa: BLE001, ASYNC103  there is nobody above to catch it
         with contextlib.suppress(Exception):
             sys.excepthook(type(exc), exc, exc.__traceback__)
     finally:

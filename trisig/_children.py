@@ -194,6 +194,7 @@ class Keeper:
         except (OSError, trio.BrokenResourceError) as error:
             self._failed(None, f"failed to start: {error}")
             return
+        status = 0
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_raised, ends.raised)

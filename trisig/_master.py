@@ -205,8 +205,8 @@ class Master:
             except Exception:
                 log.exception("master: on_dead_letter failed for signal %d", letter.signum)
 
-    def answer(self, keeper: Keeper, message: Message) -> Message | None:
-        return self._control.answer(keeper, message)
+    def answer(self, asker: Keeper, message: Message) -> Message | None:
+        return self._control.answer(asker, message)
 
     def ended(self, name: str) -> None:
         """A process has ended: with it what it registered for itself and what its tasks waited for."""

@@ -28,7 +28,7 @@ class Slot:
     """One place in the topology, whichever process fills it at the moment."""
 
     def __init__(self, kind: Kind, number: int, memory: SlotMemory) -> None:
-        self.kind = kind
+        self.kind: Kind = kind
         self.number = number
         self.name = f"{kind}{number}"
         self.memory = memory

@@ -175,7 +175,7 @@ class Child:
             if not isinstance(end, SystemExit):
                 self._report(end)
                 end = SystemExit(1)
-            raise end from None
+            raise end from None  # noqa: ASYNC104  it ends the process, cancelled or not
 
     async def _live(self) -> None:
         async with trio.open_nursery() as machine:

@@ -305,7 +305,7 @@ def _in_fresh_thread(fork: Callable[[], int]) -> int:
     def run() -> None:
         try:
             result.set_result(fork())
-        except BaseException as exc:  # noqa: BLE001  it is raised in the caller
+        except BaseException as exc:  # noqa: BLE001, ASYNC103  it is raised in the caller
             result.set_exception(exc)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="MainThread")
