@@ -181,7 +181,7 @@ class Visitor:
             self.welcomes.append(item)
             if len(self.welcomes) == 1:
                 self._welcomed()
-            for nonce, body in self.outbox.items():
+            for nonce, body in list(self.outbox.items()):
                 await self._socket.send_json(type="say", nonce=nonce, body=body)
         elif item["kind"] == "text":
             self.texts.append((item["id"], item["body"]))

@@ -22,7 +22,7 @@ from words import Join, Older, Say
 
 log = logging.getLogger("chat")
 
-REST = 0.03  # seconds
+REST = 0.1  # seconds
 RECENT = 100  # texts shown to somebody new, and in one page of older ones
 TOO_SLOW = Notice("You were too far behind to be kept waiting for. Come back, and you see what you missed.", "bye")
 IDLE = Notice("You were silent for so long that your place was cleared.", "idle")
