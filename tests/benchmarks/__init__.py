@@ -6,5 +6,6 @@ and the side that begins alternates too: a machine that becomes slower half-way 
 therefore the ratio within a round; its median is the figure to look at.
 
 Both sides share the handlers, the raisers' loops, the clock and the counters (`apps/work.py`). What a side lost
-is what was raised and not handled when nothing had been handled for 0.4 seconds.
+is what was raised and not handled when nothing had been handled for a second; what trisig lost is counted once
+more after its orderly shutdown.
 """

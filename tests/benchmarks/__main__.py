@@ -62,13 +62,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--growth", type=chooser({curve.name: curve for curve in CURVES}), help="names of curves")
     parser.add_argument("--peers", choices=("all", "none"))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of the rows, {ROUNDS} if not given")
-    parser.add_argument("--uwsgi", default=shutil.which("uwsgi") or "uwsgi", help="path of the program")
+    parser.add_argument("--uwsgi", default="uwsgi", help="path of the program")
     parser.add_argument("--json", type=Path, help="write all figures to a file")
     parser.add_argument("--docs", type=Path, help="put the tables into a page, and the plots beside it")
     asked = parser.parse_args()
     everything = asked.rows is asked.growth is asked.peers is None
     asked.rows = ROWS if everything else asked.rows or []
     asked.growth = CURVES if everything else asked.growth or []
+    asked.uwsgi = shutil.which(asked.uwsgi)
+    if asked.rows and not asked.uwsgi:
+        parser.error("there is no uWSGI to compare with: tell its path with --uwsgi, or choose --growth or --peers")
+    asked.uwsgi = str(Path(asked.uwsgi or "").absolute())
     asked.peers = everything or asked.peers == "all"
     return asked
 

@@ -1,4 +1,4 @@
-"""The two sides: how a job becomes a program that runs, prints one line and is gone afterwards."""
+"""The two sides: how a job becomes a program that runs, prints what it measured and is gone afterwards."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ProgramError(RuntimeError):
 
 @contextmanager
 def running(side: Side, job: Job) -> Generator[tuple[int, Result]]:
-    """Run a job's program; yields its pid and the line it printed, and leaves no process behind."""
+    """Run a job's program; yields its pid and what it printed, and leaves no process behind."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
         (folder / "watched").touch()
@@ -93,8 +93,7 @@ def running(side: Side, job: Job) -> Generator[tuple[int, Result]]:
             process = _start(side, {**job, **_paths(job, folder)}, folder, log.fileno())
             assert process.stdout is not None
             try:
-                yield process.pid, _first_line(process, side, folder / "log")
-                _let_it_end(process, job)
+                yield process.pid, _lines(process, side, job, folder / "log")
             finally:
                 _end(process)
                 process.stdout.close()
@@ -125,14 +124,17 @@ def _start(side: Side, job: Job, folder: Path, log: int) -> subprocess.Popen[byt
     )
 
 
-def _first_line(process: subprocess.Popen[bytes], side: Side, log: Path) -> Result:
-    alarm = _Alarm(process)
+def _lines(process: subprocess.Popen[bytes], side: Side, job: Job, log: Path) -> Result:
+    """What the program printed: its first line, or all of them together if it ends by itself."""
+    alarm, result = _Alarm(process), Result()
     assert process.stdout is not None
     with alarm:
         for line in process.stdout:
-            if line.startswith(b"{"):
-                result: Result = json.loads(line)
-                return result
+            result |= json.loads(line)
+            if not job.get("ends"):
+                break
+    if result and not alarm.rang:
+        return result
     raise ProgramError(f"{side.name}: {'took too long' if alarm.rang else 'failed'}\n{log.read_text()[-4000:]}")
 
 
@@ -153,12 +155,6 @@ class _Alarm:
     def _ring(self, *_: object) -> None:
         self.rang = True
         _end(self._process)
-
-
-def _let_it_end(process: subprocess.Popen[bytes], job: Job) -> None:
-    """Programs of ours that end by themselves shall do so in order."""
-    if job.get("ends"):
-        process.wait(BOUND)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

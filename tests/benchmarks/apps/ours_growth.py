@@ -34,8 +34,8 @@ async def backlog(slot: int) -> None:
     raising = time.monotonic() - start
     await _until_taken(master)
     memory = work.memory_of(master) - memory
-    os.kill(work.pid_of(MULE1), signal.SIGCONT)
     start = time.monotonic()
+    os.kill(work.pid_of(MULE1), signal.SIGCONT)
     rate = work.throughput(start, SIZE, 0)
     await trio.sleep(0.05)
     spent = work.cpu_of(master) - cpu

@@ -10,7 +10,7 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -22,9 +22,10 @@ GO, READY, CLOCK = 0, 1, 2  # words of slot 0, which no process has
 LOG = 65_536  # moments that the `note` handler keeps
 
 PING, OTHER = 1, 2  # signal numbers
-SETTLED = 0.4  # seconds without a handled signal after which the missing ones are lost
+SETTLED = 1.0  # seconds without a handled signal after which the missing ones are lost
 NEAR = 0.002  # seconds within which two timers are taken for one
 QUICK = 0.0002  # seconds that a look at a timer may take to be believed
+LONGEST_LOOK = 15.0  # seconds to find all timers in
 PATIENCE = 2.0  # seconds that one signal may take before it is lost
 
 JOB = json.loads(os.environ["BENCHMARK_JOB"])
@@ -259,15 +260,25 @@ def watch_timers(master: int, slot: int, seconds: float) -> dict[str, float]:
 
 def _collect_phases(master: int) -> list[float]:
     """The fractions of a second at which the timers are due, each as told by the quickest look at it."""
-    found: list[tuple[float, float]] = []  # how long the look took, the fraction
-    fds, end = _timer_fds(master), monotonic() + 1.1
-    while monotonic() < end:
-        found += [look for fd in fds if (look := _look(master, fd)) and look[0] < QUICK]
-        time.sleep(0.002)
+    looks: list[tuple[float, float]] = []  # how long the look took, the fraction
     phases: list[float] = []
-    for _, phase in sorted(found):
-        if all(abs((phase - known + 0.5) % 1.0 - 0.5) > NEAR for known in phases):
-            phases.append(phase)
+    fds, bound = _timer_fds(master), monotonic() + LONGEST_LOOK
+    while len(phases) < JOB["timers"]:
+        if monotonic() > bound:
+            raise TimeoutError(f"found {len(phases)} of {JOB['timers']} timers in {LONGEST_LOOK} s")
+        end = monotonic() + 1.1
+        while monotonic() < end:
+            looks += [look for fd in fds if (look := _look(master, fd)) and look[0] < QUICK]
+            time.sleep(0.002)
+        phases = _distinct(phase for _, phase in sorted(looks))
+    return phases
+
+
+def _distinct(moments: Iterable[float]) -> list[float]:
+    phases: list[float] = []
+    for moment in moments:
+        if all(abs((moment - known + 0.5) % 1.0 - 0.5) > NEAR for known in phases):
+            phases.append(moment)
     return phases
 
 
