@@ -17,6 +17,7 @@ import trio
 from witness import PATIENCE, Journal, Trail, eventually, gone, logging_to, pid_of, stopped
 
 import trisig
+from trisig import _kernel
 
 
 def pids_of(master: trisig.Master) -> list[int]:
@@ -629,3 +630,11 @@ async def test_no_orphan_is_left_when_the_master_is_killed() -> None:
         await program.stdout.aclose()
     assert len(pids) >= 5  # four children and what forks them
     assert left == []
+
+
+async def test_orphans_fall_to_whom_they_fell_before() -> None:
+    """The application is a subreaper while a master is open, and no longer than that."""
+    assert not _kernel.is_child_subreaper()
+    async with trisig.open_master(trisig.Signals()):
+        assert _kernel.is_child_subreaper()
+    assert not _kernel.is_child_subreaper()

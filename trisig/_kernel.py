@@ -12,6 +12,7 @@ import os
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc_prctl = _libc.prctl
@@ -19,13 +20,24 @@ _libc_prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc_prctl.restype = ctypes.c_int
 
 
-def set_child_subreaper() -> None:
-    """Make orphaned descendants of this process its own children, instead of children of init.
+def set_child_subreaper(*, on: bool = True) -> None:
+    """Make orphaned descendants of this process its own children, instead of children of init, or no longer so.
 
     Raises:
         OSError: the kernel refused.
     """
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(on))
+
+
+def is_child_subreaper() -> bool:
+    """Whether orphaned descendants of this process become its children.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    answer = ctypes.c_int()
+    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
+    return bool(answer.value)
 
 
 def set_parent_death_signal(signal_number: int) -> None:
