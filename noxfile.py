@@ -17,6 +17,8 @@ nox.options.error_on_missing_interpreters = False
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 CODE = ("trisig", "tests", "docs", "noxfile.py")
+# Much of what the tests do is waiting for processes: two at a time take little more than half of the time.
+AT_ONCE = ("-n2", "--dist=worksteal")
 ASYNC_RULES = (
     # 114 wants a list of all functions that take task_status; 128 does not see it passed on to another one; 124
     # objects to commands that are async because others of their table are; 9xx are off unless asked for.
@@ -42,7 +44,7 @@ def run_example(session: nox.Session, program: Path) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; what follows `--` goes to pytest."""
     install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or AT_ONCE))
 
 
 @nox.session

@@ -51,6 +51,7 @@ class Harakiri:
         self._work = work
         self._kill = kill
         self._seen: dict[tuple[str, int], float] = {}
+        self._ended: dict[str, Lane] = {}
         self._lenient_until = 0.0
 
     async def watch(self) -> None:
@@ -83,7 +84,8 @@ class Harakiri:
         since = [*aside.values()]
         if lane.busy and slot.heard_at:
             since.append(max(slot.heard_at, self._lenient_until))
-        if since and now - min(since) >= self._timeout:
+        if since and now - min(since) >= self._timeout and self._ended.get(slot.name) is not lane:
+            self._ended[slot.name] = lane  # once: it may take a while to be reaped
             self._end(slot.name, lane, now - min(since))
         return bool(since) or lane.busy
 
