@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "_open": "_groups _ledger _master _options _reopen _shared _signals _slots _targets",
     "_options": "_ledger",
     "_orphans": "",
-    "_prefork": "_kernel _zygote",
+    "_prefork": "_zygote",
     "_process": "",
     "_queue": "",
     "_raiser": "_errors _table",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
-from . import _kernel
 from ._zygote import Zygote
 
 log = logging.getLogger("trisig")
@@ -27,13 +26,11 @@ class Prefork:
 
     def __init__(self, become: Callable[[str, list[int]], None], private_fds: Callable[[], Iterable[int]]) -> None:
         self._zygote = Zygote(become)
-        self._inherits = False
         self._private_fds = private_fds
         self._turn = trio.Lock()  # whoever finds the zygote dead replaces it before the next one looks
 
     def open(self) -> None:
         """Fork the first zygote; raises what `Zygote.fork` does."""
-        self._inherits = _kernel.is_child_subreaper()
         self._zygote.fork()
 
     async def spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
@@ -56,10 +53,5 @@ class Prefork:
         self._zygote.fork(private_fds=self._private_fds())
 
     async def aclose(self) -> None:
-        """Let the zygote leave, and let orphans fall to whom they fell before. No children may be left.
-
-        Another master of this process that is still open takes them again with its next child.
-        """
+        """Let the zygote leave; the children live on."""
         await self._zygote.aclose()
-        if not self._inherits:
-            _kernel.set_child_subreaper(on=False)

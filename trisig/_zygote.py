@@ -54,6 +54,7 @@ class Zygote:
         self._become = become
         self._lock = trio.Lock()
         self._process: _Process | None = None
+        self._inherits = False  # whether orphans fall to this process anyway
 
     @property
     def pid(self) -> int:
@@ -88,6 +89,7 @@ class Zygote:
                 "SIGCHLD is ignored, so the kernel would reap the children unseen: "
                 "call signal.signal(signal.SIGCHLD, signal.SIG_DFL) first"
             )
+        self._inherits = _kernel.is_child_subreaper()
         _kernel.set_child_subreaper()
         flush_standard_streams()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -168,6 +170,8 @@ class Zygote:
                 await _reap(os.P_PGID, process.pid)
                 self._process = None
                 process.close()
+                if not self._inherits:  # another zygote of this process takes it again with its next child
+                    _kernel.set_child_subreaper(on=False)
 
     def _running(self) -> _Process:
         if self._process is None:

@@ -22,6 +22,7 @@ from client import Batch
 
 LONGEST = 64 * 1024  # characters of one message
 CHUNK = 64 * 1024
+LINGER = 1.0  # seconds for a client to close after we did
 
 
 class WebSocketLine:
@@ -61,11 +62,19 @@ class WebSocketLine:
                 if (message := await self._take(event)) is not None:
                     yield message
             if self._protocol.state is not ConnectionState.OPEN:
+                await self._linger()
                 return
             data = await self._stream.receive_some(CHUNK)
             if not data:
                 return
             self._protocol.receive_data(data)
+
+    async def _linger(self) -> None:
+        """Read on for a moment after our farewell: input left unread would reset the connection, and hide it."""
+        if self._protocol.state is ConnectionState.LOCAL_CLOSING:
+            with trio.move_on_after(LINGER):
+                while await self._stream.receive_some(CHUNK):
+                    pass
 
     async def _take(self, event: Event) -> str | None:
         match event:
