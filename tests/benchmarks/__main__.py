@@ -39,20 +39,17 @@ def main() -> None:
     adopt_orphans()
     machine = describe_machine(asked.rounds)
     sides: list[Side] = [Ours(), Theirs(asked.uwsgi)]
+    print(machine, end="\n\n")
     outcomes = [told(row.name, measure, row, sides, asked.rounds) for row in asked.rows]
+    rows = shown(rows_table(outcomes) if outcomes else "")
     grown = [told(f"growth of {curve.name}", grow, curve, FEWER_ROUNDS) for curve in asked.growth]
-    peers = told("peers", measure_peers, FEWER_ROUNDS) if asked.peers else {}
-    tables = {
-        "machine": machine,
-        "rows": rows_table(outcomes) if outcomes else "",
-        "growth": growth_tables(grown),
-        "peers": peers_table(peers) if peers else "",
-    }
-    print("\n\n".join(text for text in tables.values() if text))
+    growth = shown("\n\n".join(one.as_table() for one in grown))
+    results = told("peers", measure_peers, FEWER_ROUNDS) if asked.peers else {}
+    peers = shown(peers_table(results) if results else "")
     if asked.json:
-        write_json(asked.json, machine, outcomes, grown, peers)
+        write_json(asked.json, machine, outcomes, grown, results)
     if asked.docs:
-        write_docs(asked.docs, tables, outcomes, grown)
+        write_docs(asked.docs, {"machine": machine, "rows": rows, "growth": growth, "peers": peers}, outcomes, grown)
 
 
 def arguments() -> argparse.Namespace:
@@ -108,9 +105,11 @@ def measure(row: Row, sides: Sequence[Side], rounds: int) -> Outcome:
     return Outcome(row, results["trisig"], results["uwsgi"])
 
 
-def growth_tables(grown: Iterable[Grown]) -> str:
-    """A table a curve."""
-    return "\n\n".join(one.as_table() for one in grown)
+def shown(table: str) -> str:
+    """Print a table as soon as it is known."""
+    if table:
+        print(table, end="\n\n", flush=True)
+    return table
 
 
 def describe_machine(rounds: int) -> str:

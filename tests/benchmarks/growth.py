@@ -12,7 +12,7 @@ from .rows import burst, job
 from .sides import Job, Ours, Program, Result, Side, run
 
 APP = Program("trisig", "ours_growth.py")
-BACKLOGS = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+BACKLOGS = (10, 1_000, 100_000, 1_000_000, 10_000_000)
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -113,7 +113,7 @@ CURVES = (
         "monitors",
         "file monitors",
         (1, 10, 100, 1_000),
-        lambda n: _grows("changes", n, signals=100),
+        lambda n: _grows("changes", n, signals=50),
         (
             Line("start", "us to start one"),
             Line("change", "us of the master's CPU per change"),

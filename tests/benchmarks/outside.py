@@ -10,7 +10,7 @@ from .sides import Job, Result, Side, run, running
 PROC = Path("/proc")
 FEW, MANY = 1, 5  # workers
 REST = 0.3  # seconds
-WATCHED = 4.0  # seconds
+WATCHED = 3.0  # seconds
 
 
 def memory(side: Side, job: Job) -> Result:

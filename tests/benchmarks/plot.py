@@ -75,13 +75,13 @@ def _bar(y: float, outcome: Outcome, compared: Compared) -> list[str]:
     colour = GOOD if compared.reached else SHORT
     left, right = sorted((_across(1), _across(middle)))
     title = ", ".join(words for words in (outcome.row.title, metric.label or metric.unit) if words)
-    end = max(_across(value) for value in (middle, least, most, target))
+    end = max(_across(value) for value in (1, middle, least, most, target))
     return [
         text(LABELS - 8, y + 4, title, "end"),
         f'<rect x="{left:.1f}" y="{y - 7:.1f}" width="{max(right - left, 1):.1f}" height="14" fill="{colour}"/>',
         line([(_across(least), y), (_across(most), y)]),
         line([(_across(target), y - 10), (_across(target), y + 10)], INK, 2),
-        text(end + 6, y + 4, "all of it" if math.isinf(middle) else f"{figure(middle)} x", font_size="11"),
+        text(end + 6, y + 4, "nothing spent" if math.isinf(middle) else f"{figure(middle)} x", font_size="11"),
     ]
 
 

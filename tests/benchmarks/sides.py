@@ -130,6 +130,8 @@ def _lines(process: subprocess.Popen[bytes], side: Side, job: Job, log: Path) ->
     assert process.stdout is not None
     with alarm:
         for line in process.stdout:
+            if not line.startswith(b"{"):
+                continue  # a banner of some library
             result |= json.loads(line)
             if not job.get("ends"):
                 break

@@ -14,7 +14,7 @@ import trisig
 
 JOB = work.JOB
 MULE1, SIZE = JOB["watched"], JOB["size"]
-SECONDS = 3.0  # of ticks
+SECONDS = 2.0  # of ticks
 
 signals = ours.signals
 

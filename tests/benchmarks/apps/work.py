@@ -266,7 +266,7 @@ def _collect_phases(master: int) -> list[float]:
     while len(phases) < JOB["timers"]:
         if monotonic() > bound:
             raise TimeoutError(f"found {len(phases)} of {JOB['timers']} timers in {LONGEST_LOOK} s")
-        end = monotonic() + 1.1
+        end = monotonic() + 0.55
         while monotonic() < end:
             looks += [look for fd in fds if (look := _look(master, fd)) and look[0] < QUICK]
             time.sleep(0.002)
