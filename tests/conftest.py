@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from trisig import _kernel
+
 TASKS = Path("/proc/self/task")
 DESCRIPTORS = Path("/proc/self/fd")
 # `Thread.join` returns a moment before the kernel forgets the thread.
@@ -84,7 +86,10 @@ def new_descriptors(before: dict[int, str]) -> dict[int, str]:
 def leaves_nothing() -> Iterator[None]:
     """Fail a test that leaves a child, a zombie, an open file descriptor or a thread."""
     pids, fds, tasks = children(), descriptors(), threads()
+    inherits = _kernel.is_child_subreaper()
     yield
+    # A test may make itself the heir of orphans; those of later tests are not its business.
+    _kernel.set_child_subreaper(on=inherits)
     left = children() - pids
     end(left)
     problems = [

@@ -178,6 +178,7 @@ async def test_an_own_source_is_restarted_when_it_fails(tmp_path: Path, caplog: 
             for way in ("softly", "too hard", "softly"):
                 await knock.send(way)
             await journal.until(2)
+            await eventually(lambda: master.statistics().sources[0].fired == 2)
             (told,) = master.statistics().sources
     assert (told.fired, told.restarts, told.error) == (2, 1, "OSError: the door broke")
     assert "the door broke" in caplog.text
