@@ -30,7 +30,7 @@ from ._wires import MasterEnds, open_wires
 
 log = logging.getLogger("trisig")
 
-_READ = 262_144
+_READ = 65_536  # a buffer of more than malloc keeps would be mapped and unmapped for every signal
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds
 _STEADY = 1.0  # seconds after which a process has not failed quickly
 _TRIES_AT_OPEN, _TRIES = 5, 12  # failed starts in a row before giving up

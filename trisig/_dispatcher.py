@@ -263,7 +263,8 @@ class Dispatcher:
         now = trio.current_time()
         if slot.heard_at:
             within = _AHEAD * passed / max(now - slot.heard_at, 1e-6)
-            slot.depth = max(1, min(2 * slot.depth, int(within), _DEEPEST))
+            # Not all at once: a process that had to wait for a CPU looks slow.
+            slot.depth = max(1, slot.depth // 2, min(2 * slot.depth, int(within), _DEEPEST))
         slot.heard_at = now
 
     def _free(self, slot: Slot) -> None:

@@ -73,7 +73,7 @@ class LocalRaiser(Raiser):
         while self._piped:
             self._piped = False
             try:
-                self._accept_piped(os.read(self.pipe, 262_144))
+                self._accept_piped(os.read(self.pipe, 65_536))
                 self._piped = True
             except BlockingIOError:
                 pass
