@@ -59,7 +59,8 @@ def lint(session: nox.Session) -> None:
 
 def python_files(top: Path) -> list[Path]:
     """The Python files in a folder, or the file itself."""
-    return sorted(top.rglob("*.py")) if top.is_dir() else [top]
+    found = top.rglob("*.py") if top.is_dir() else [top]
+    return sorted(path for path in found if "_build" not in path.parts)
 
 
 @nox.session
