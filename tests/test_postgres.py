@@ -127,14 +127,14 @@ def a_server(data: Path | None = None) -> Iterator[Postgres]:
             server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def template() -> Iterator[Path]:
     """Data of a server that never ran."""
     with a_server() as server:
         yield server.home / "data"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(template: Path) -> Iterator[Postgres]:
     """A server that runs during all tests."""
     with a_server(template) as server:

@@ -54,7 +54,11 @@ class LocalZone(tzinfo):
 
     def utcoffset(self, dt: datetime | None) -> timedelta | None:
         """The offset of the wall time `dt`."""
-        return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
+        if dt is None:
+            return None
+        # Not by `astimezone()`: from Python 3.13 on it moves a time in a gap before it tells the offset.
+        wall = dt.replace(tzinfo=None)
+        return wall.replace(tzinfo=UTC) - datetime.fromtimestamp(wall.timestamp(), UTC)
 
     def dst(self, dt: datetime | None) -> timedelta | None:  # noqa: ARG002 (tzinfo's signature)
         """Not known apart from the offset."""
