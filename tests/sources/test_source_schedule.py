@@ -10,7 +10,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trisig._sources._schedule import ALIASES, ExpressionSchedule, LocalZone, NumericSchedule, Schedule
@@ -155,15 +155,21 @@ PARTS = st.tuples(
 )
 
 
-# For wildcards cronsim goes from hour to hour and looks at the minute of arrival, so it loses minutes where an offset
-# changes by half an hour, and is not exact where it changes at another minute than the hour's first.
-WHOLE_HOURS = [change for change in CHANGES if change[0] not in ("Australia/Lord_Howe", "America/St_Johns")]
-
-
 @given(
-    change=st.sampled_from(WHOLE_HOURS),
+    change=st.sampled_from(CHANGES),
     parts=PARTS,
     offset=st.integers(0, 86399),
+)
+@example(  # from one day to the next over a gap at midnight
+    change=("Africa/Cairo", "2026-04-23T00:00"),
+    parts=(
+        ("*", frozenset(range(60))),
+        ("*/2", frozenset(range(0, 24, 2))),
+        ("*", frozenset(range(1, 29))),
+        ("*", frozenset(range(1, 13))),
+        ("0,1,5", frozenset({0, 1, 5})),
+    ),
+    offset=0,
 )
 @settings(max_examples=80, deadline=None)
 def test_expressions_are_due_when_crontab_would_run_them(

@@ -12,8 +12,11 @@ the repeated hour and skips what does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import abc
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import partial
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -95,38 +98,39 @@ def open_zone(timezone: object) -> tzinfo:
         ) from None
 
 
-class NumericSchedule:
-    """Five numbers with the rules of uWSGI's `add_cron`.
+class LocalSchedule(abc.ABC):
+    """Walks local time; what the fields of a job mean is known to its subclasses.
 
-    -1 is any value; -n every value that n divides (day -2: the even days); weekday 0 and 7 are Sunday. The day is
-    right if day *or* weekday fit when both are plain numbers, and if both fit otherwise.
-
-    Raises:
-        TypeError: a field is not an int.
-        ValueError: a field is out of range.
+    Args:
+        minutes, hours: which of them fit.
+        fixed: the job is about points of the local day, not about minutes as they pass.
     """
 
-    def __init__(self, fields: tuple[object, ...], zone: tzinfo) -> None:
-        minute, hour, day, month, weekday = map(_check_field, FIELDS, fields)
+    def __init__(self, zone: tzinfo, minutes: Iterable[int], hours: Iterable[int], *, fixed: bool) -> None:
         self._zone = zone
-        self._minute, self._hour, self._day, self._month = minute, hour, day, month
-        self._weekday = 0 if weekday == 7 else weekday
-        self._either_day = day >= 0 and weekday >= 0
+        self._minutes = frozenset(minutes)
+        self._hours = frozenset(hours)
+        self._times = [time(hour, minute) for hour in sorted(self._hours) for minute in sorted(self._minutes)]
+        self._fixed = fixed
+
+    @abc.abstractmethod
+    def _fits_day(self, day: date) -> bool: ...
 
     def next_due(self, after: datetime) -> datetime | None:
         """The first due moment later than `after`, in UTC."""
-        if self._minute >= 0 and self._hour >= 0:
-            return self._next_fixed(after)
-        return self._next_wildcard(after)
+        return self._next_fixed(after) if self._fixed else self._next_wildcard(after)
 
     def _next_fixed(self, after: datetime) -> datetime | None:
-        at = time(self._hour, self._minute)
         # A day early: a zone that skips a whole day moves yesterday's job to today.
         for day in self._days(after.astimezone(self._zone).date() - DAY):
-            moment = _exists(datetime.combine(day, at, self._zone))
-            if moment > after:
-                return moment
+            # Several skipped times of a day are one moment, the end of the gap; otherwise they are as far apart.
+            passed = bisect_right(self._times, after, key=partial(self._moment, day))
+            if passed < len(self._times):
+                return self._moment(day, self._times[passed])
         return None
+
+    def _moment(self, day: date, at: time) -> datetime:
+        return _exists(datetime.combine(day, at, self._zone))
 
     def _next_wildcard(self, after: datetime) -> datetime | None:
         moment = after.replace(second=0, microsecond=0) + MINUTE
@@ -137,9 +141,9 @@ class NumericSchedule:
                 if day is None:
                     return None
                 moment = self._skip_to(day, moment, wall)
-            elif not _fits(self._hour, wall.hour):
+            elif wall.hour not in self._hours:
                 moment = self._skip(moment, wall, minutes=60 - wall.minute)
-            elif not _fits(self._minute, wall.minute):
+            elif wall.minute not in self._minutes:
                 moment += MINUTE
             else:
                 return moment
@@ -159,6 +163,25 @@ class NumericSchedule:
         """The days that fit, from `first` on."""
         return filter(self._fits_day, (first + timedelta(days=n) for n in range(HORIZON)))
 
+
+class NumericSchedule(LocalSchedule):
+    """Five numbers with the rules of uWSGI's `add_cron`.
+
+    -1 is any value; -n every value that n divides (day -2: the even days); weekday 0 and 7 are Sunday. The day is
+    right if day *or* weekday fit when both are plain numbers, and if both fit otherwise.
+
+    Raises:
+        TypeError: a field is not an int.
+        ValueError: a field is out of range.
+    """
+
+    def __init__(self, fields: tuple[object, ...], zone: tzinfo) -> None:
+        minute, hour, self._day, self._month, weekday = map(_check_field, FIELDS, fields)
+        self._weekday = 0 if weekday == 7 else weekday
+        self._either_day = self._day >= 0 and weekday >= 0
+        minutes, hours = (_fitting(field, range(end)) for field, end in ((minute, 60), (hour, 24)))
+        super().__init__(zone, minutes, hours, fixed=minute >= 0 and hour >= 0)
+
     def _fits_day(self, day: date) -> bool:
         in_month = _fits(self._day, day.day)
         in_week = _fits(self._weekday, day.isoweekday() % 7)
@@ -166,10 +189,12 @@ class NumericSchedule:
         return fits and _fits(self._month, day.month)
 
 
-class ExpressionSchedule:
+class ExpressionSchedule(LocalSchedule):
     """A crontab expression of five fields, or an alias such as `@daily`.
 
-    Names of months and days, lists, ranges, steps, and cronsim's `L`, `LW` and `#` are understood.
+    Names of months and days, lists, ranges, steps, and cronsim's `L`, `LW` and `#` are understood. cronsim reads
+    them. Its own walk is not used: it goes from hour to hour, and is not exact where an offset changes by half an
+    hour, or at midnight.
 
     Raises:
         TypeError: not a string.
@@ -177,18 +202,13 @@ class ExpressionSchedule:
     """
 
     def __init__(self, expression: object, zone: tzinfo) -> None:
-        self._expression = _check_expression(expression)
-        self._zone = zone
+        self._read = read = _read_expression(expression)
+        minute, hour = read.parts[1:3]
+        fixed = not minute.startswith("*") and not hour.startswith("*")
+        super().__init__(zone, read.minutes, read.hours, fixed=fixed)
 
-    def next_due(self, after: datetime) -> datetime | None:
-        """The first due moment later than `after`, in UTC."""
-        for wall in CronSim(self._expression, after.astimezone(self._zone)):
-            # Several skipped times are all due right after the gap, and in the second pass of a repeated hour
-            # cronsim starts from the first: both show as a moment that is not later.
-            moment = wall.astimezone(UTC)
-            if moment > after:
-                return moment
-        return None
+    def _fits_day(self, day: date) -> bool:
+        return day.month in self._read.months and self._read.match_day(day)
 
 
 def make_schedule(when: tuple[object, ...], zone: tzinfo) -> Schedule:
@@ -217,6 +237,10 @@ def _fits(field: int, value: int) -> bool:
     return value % -field == 0 if field < 0 else value == field
 
 
+def _fitting(field: int, values: Iterable[int]) -> list[int]:
+    return [value for value in values if _fits(field, value)]
+
+
 def _exists(wall: datetime) -> datetime:
     """The moment of a wall time, in UTC; of the end of the gap if the clock skips it."""
     moment = wall.astimezone(UTC)
@@ -240,12 +264,12 @@ def _check_field(field: tuple[str, int, int], value: object) -> int:
     return number
 
 
-def _check_expression(expression: object) -> str:
+def _read_expression(expression: object) -> CronSim:
     if not isinstance(expression, str):
         raise TypeError(f"a cron expression is a string such as '40 2 * * *', not {expression!r}")
     text = expression.strip()
     if text.startswith("@"):
-        return _expand(text)
+        text = _expand(text)
     fields = text.split()
     if len(fields) != len(FIELDS):
         raise ValueError(
@@ -253,10 +277,9 @@ def _check_expression(expression: object) -> str:
             " 'minute hour day month weekday', such as '40 2 * * *'"
         )
     try:
-        CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+        return CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
     except CronSimError as exc:
         raise ValueError(_explain(expression, fields, str(exc))) from None
-    return text
 
 
 def _expand(alias: str) -> str:
