@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -30,7 +31,8 @@ from trisig._wires import MasterEnds
 SOON = 20.0
 PLAIN, ASIDE, FAILING, RAISING, RAISED = 1, 2, 3, 4, 5
 _ROW = 16
-# Positions wander a little with the scheduling of the two processes: the sweep ends when several in a row are not met.
+# How long the way through the loop is depends a little on the scheduling of the two processes: a sweep ends when
+# several positions in a row are not met.
 MISSES = 5
 
 
@@ -100,6 +102,20 @@ class MarkedBefore:
         self._marks[index] = DONE if state == STARTED else state
 
 
+class Rest(trio.abc.Instrument):
+    """Tells, in memory that all share, whether this process waits for something to happen."""
+
+    def __init__(self, word: memoryview) -> None:
+        self._word = word
+        word[0] = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self._word[0] = timeout > 0
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  trio's signature
+        self._word[0] = 0
+
+
 class Target:
     """The application of the sweeps, with its effects in shared memory."""
 
@@ -109,6 +125,7 @@ class Target:
         self.signals = trisig.Signals()
         self._executions = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self.returned = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+        self._resting = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self.bomb = Bomb(codes)
         self._mark_first = mark_first
         self._count_first = count_first
@@ -127,7 +144,17 @@ class Target:
         process = trisig.current_process()
         self._executions[signum + _ROW * (process.number + 4 * (process.kind == "mule"))] += 1
 
+    def at_rest(self, workers: int) -> bool:
+        """Whether all workers wait for something to do."""
+        return all(self._resting[1 : workers + 1])
+
+    def at_an_end(self, workers: int) -> bool:
+        """Whether all workers have come to the end of what they did, or one of them has come to its own."""
+        return self.bomb.went_off or self.at_rest(workers)
+
     def _wake_up(self) -> None:
+        number = trisig.current_process().number
+        trio.lowlevel.add_instrument(Rest(self._resting[number : number + 1]))
         runner = application_of(self.signals).link._runner
         if self._mark_first:
             runner._marks = MarkedBefore(runner._marks)
@@ -153,14 +180,21 @@ class Target:
         self._count(signum)
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait for what other processes do; no descriptor tells."""
+    with trio.fail_after(SOON):
+        while not reached():  # noqa: ASYNC110  of processes
+            await trio.sleep(0.0005)
+
+
 async def all_done(master: trisig.Master) -> trisig.MasterStatistics:
     """The statistics once nothing is pending."""
-    with trio.fail_after(SOON):
-        while True:  # a look at the statistics would cost as much as what it waits for
-            master._dispatcher.settle()
-            if not master._ledger.pending:
-                break
-            await trio.sleep(0.0005)
+
+    def nothing_pending() -> bool:  # a look at the statistics would cost as much as what it waits for
+        master._dispatcher.settle()
+        return not master._ledger.pending
+
+    await until(nothing_pending)
     return master.statistics()
 
 
@@ -186,12 +220,13 @@ async def sweep(target: Target, sent: list[int], *, workers: int, step: int = 1)
     async with trisig.open_master(target.signals, workers=workers, mules=1, cores=2, max_attempts=1000) as master:
         while missed < MISSES:
             position += step
-            await trio.sleep(0.001)  # the workers have gone to sleep
+            await until(partial(ready_and_at_rest, master, target, workers))
             before = {signum: target.executions(signum) for signum in sent}
             target.bomb.arm(position)
             for signum in sent:
                 target.signals.send_nowait(signum)
             await all_done(master)
+            await until(partial(target.at_an_end, workers))
             went_off = target.bomb.went_off
             target.bomb.arm(0)
             if not went_off:
@@ -199,17 +234,14 @@ async def sweep(target: Target, sent: list[int], *, workers: int, step: int = 1)
                 continue
             missed = 0
             tally.add({signum: target.executions(signum) - before[signum] - sent.count(signum) for signum in sent})
-            await all_ready(master)
         end = await all_done(master)
     assert end.dead_lettered == 0
     return tally
 
 
-async def all_ready(master: trisig.Master) -> None:
-    """Wait until every slot is filled."""
-    with trio.fail_after(SOON):
-        while any(keeper.state != "ready" for keeper in master._keepers.values()):  # noqa: ASYNC110  of eight, any
-            await trio.sleep(0.0005)
+def ready_and_at_rest(master: trisig.Master, target: Target, workers: int) -> bool:
+    """Whether every slot is filled, and nobody does anything."""
+    return all(keeper.state == "ready" for keeper in master._keepers.values()) and target.at_rest(workers)
 
 
 @pytest.fixture(autouse=True)
@@ -249,12 +281,13 @@ async def raise_sweep(target: Target, step: int = 1) -> tuple[int, int, int]:
     async with trisig.open_master(target.signals, workers=1, mules=1, max_attempts=1000) as master:
         while missed < MISSES:
             position += step
-            await trio.sleep(0.001)
+            await until(partial(ready_and_at_rest, master, target, 1))
             arrived = arrivals(master)
             returned = target.returned[RAISED]
             target.bomb.arm(position)
             target.signals.send_nowait(RAISING)
             await all_done(master)
+            await until(partial(target.at_an_end, 1))
             went_off = target.bomb.went_off
             target.bomb.arm(0)
             missed = 0 if went_off else missed + 1
@@ -263,7 +296,6 @@ async def raise_sweep(target: Target, step: int = 1) -> tuple[int, int, int]:
                 surplus = arrivals(master) - arrived - (target.returned[RAISED] - returned)
                 losing += surplus < 0
                 worst = max(worst, surplus)
-                await all_ready(master)
     end = master.statistics()
     assert target.executions(RAISED) == end.signals[RAISED].accepted
     return positions, losing, worst
