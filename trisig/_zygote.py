@@ -344,9 +344,7 @@ def _fork_among_threads() -> int:
 
 def _forget_signals() -> None:
     """Drop what the master does with signals, and unblock them."""
-    wakeup = signal.set_wakeup_fd(-1)
-    if wakeup != -1:
-        _replace_by_devnull(wakeup)
+    signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
