@@ -19,8 +19,13 @@ def _small_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_queue, "_SEALED", SEALED)
 
 
+# The rarest mistake is met in one course of 70. Courses are much the same in every run, but not quite: Hypothesis
+# looks at which modules are loaded, too.
+FOUND_WITHIN = 4000
+
+
 def budget(examples: int, *phases: Phase) -> settings:
-    """The same course of events in every run of the suite."""
+    """Much the same course of events in every run of the suite."""
     return settings(
         max_examples=examples,
         stateful_step_count=40,
@@ -238,4 +243,4 @@ def mutant_of(kind: type) -> type[Machine]:
 def test_a_planted_mistake_is_found(kind: type) -> None:
     """The same machine fails for a queue, a lane or a ledger that is wrong in one way."""
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(mutant_of(kind), settings=budget(400, Phase.generate))
+        run_state_machine_as_test(mutant_of(kind), settings=budget(FOUND_WITHIN, Phase.generate))
