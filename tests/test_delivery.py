@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from contextlib import ExitStack
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,31 @@ async def test_a_burst_from_a_child_arrives_whole_and_in_order(tmp_path: Path) -
     assert bytes(signum for signum in ran if signum < 100) == bytes(half["worker1"]) * 100
     assert bytes(signum for signum in ran if signum >= 100) == bytes(half["worker2"]) * 100
     assert master.statistics().done == 20_000
+
+
+class Number(IntEnum):
+    """Signals with names."""
+
+    ORDERED, PAID = 17, 18
+
+
+async def test_numbers_may_have_names(tmp_path: Path) -> None:
+    """Members of an `IntEnum` are numbers everywhere, in the master and in a child; a handler is told the plain one."""
+    journal, signals = Journal(tmp_path), trisig.Signals()
+    signals.add_rb_timer(Number.ORDERED, 0.01, iterations=1)
+
+    @signals.handler(Number.ORDERED, target="worker1")
+    async def ordered(signum: int) -> None:
+        signals.register(Number.PAID, "worker1", lambda signum: journal.note(repr(signum)))
+        journal.note(repr(signum), signals.is_registered(Number.PAID))
+        signals.send_nowait(Number.PAID)
+        await signals.send(Number.PAID)
+        signals.unregister(Number.PAID)
+
+    async with trisig.open_master(signals):
+        assert await journal.until(3) == [("worker1", "17", True), ("worker1", "18"), ("worker1", "18")]
+        signals.send_nowait(Number.PAID)
+        assert await signals.wait(Number.PAID) == 18
 
 
 async def test_handlers_that_raise_signals_do_not_lock_up() -> None:

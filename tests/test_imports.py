@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "_kernel": "",
     "_ledger": "_queue",
     "_load": "_signals",
-    "_local": "_control _handlers _raiser _sources _table _targets _waits _wires",
+    "_local": "_control _handlers _raiser _signum _sources _table _targets _waits _wires",
     "_log": "_process",
     "_mapping": "",
     "_master": (
@@ -55,15 +55,16 @@ MAY_IMPORT = {
     "_prefork": "_zygote",
     "_process": "",
     "_queue": "",
-    "_raiser": "_errors _table",
+    "_raiser": "_errors _signum",
     "_recovery": "_journal _ledger _shared",
     "_reopen": "_journal _recovery",
-    "_report": "_ledger _slots _statistics _table",
+    "_report": "_ledger _signum _slots _statistics _table",
     "_routes": "",
     "_run": "_endpoint _groups _ledger _master _open _signals",
     "_runner": "_handlers _kernel _ledger _shared",
     "_shared": "_ledger _table",
-    "_signals": "_errors _external _handlers _sources _table _targets",
+    "_signals": "_errors _external _handlers _signum _sources _table _targets",
+    "_signum": "",
     "_slots": "_ledger _process _queue _shared _targets",
     "_sources": "_sources._engines _sources.base _sources.cron _sources.files _sources.timers",
     "_sources._checks": "",
@@ -78,25 +79,27 @@ MAY_IMPORT = {
     "_sources._trail": "",
     "_sources._watcher": "_sources._inotify _sources._trail",
     "_sources.base": "",
-    "_sources.cron": "_sources._checks _sources._clocks _sources._engines _sources._schedule _sources.base",
-    "_sources.files": "_sources._checks _sources._engines _sources._watcher _sources.base",
-    "_sources.timers": "_sources._checks _sources._clocks _sources._engines _sources.base",
+    "_sources.cron": "_signum _sources._checks _sources._clocks _sources._engines _sources._schedule _sources.base",
+    "_sources.files": "_signum _sources._checks _sources._engines _sources._watcher _sources.base",
+    "_sources.timers": "_signum _sources._checks _sources._clocks _sources._engines _sources.base",
     "_statistics": "_process",
     "_status": "",
-    "_table": "_errors _targets",
+    "_table": "_errors _signum _targets",
     "_targets": "_errors _process",
     "_waits": "_ledger _queue",
     "_wires": "",
-    "_worker": ("_asking _errors _groups _handlers _process _raiser _runner _shared _sources _table _targets _wires"),
+    "_worker": (
+        "_asking _errors _groups _handlers _process _raiser _runner _shared _signum _sources _table _targets _wires"
+    ),
     "_zygote": "_birth _kernel",
-    "postgres": "_handlers _signals _sources _sources._checks _sources._pglink _sources._pgserver",
+    "postgres": "_handlers _signals _signum _sources _sources._checks _sources._pglink _sources._pgserver",
 }
 
 MASTER = "_master"
 MASTERS_END = {"_children", "_control", "_dispatcher", "_local", "_zygote"}
 CHILDS_END = {"_runner", "_worker"}
 
-PURE = ("_errors", "_ledger", "_queue", "_routes", "_statistics", "_table", "_targets", "_waits")
+PURE = ("_errors", "_ledger", "_queue", "_routes", "_signum", "_statistics", "_table", "_targets", "_waits")
 IMPURE = {"asyncio", "ctypes", "logging", "mmap", "os", "select", "signal", "socket", "subprocess", "threading", "time"}
 DEPENDENCIES = {"click", "cronsim", "trio"}
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trisig._errors import SignalTableError
-from trisig._table import SIGNALS, WORDS, Entry, Table, TableView, check_signum
+from trisig._signum import SIGNALS, check_signum
+from trisig._table import WORDS, Entry, Table, TableView
 from trisig._targets import parse
 
 WORKERS = Entry(parse("workers"))

@@ -19,8 +19,9 @@ from . import _handlers
 from ._control import LateHandlers, Sources
 from ._handlers import Handler
 from ._raiser import Gate, Outbox, Raiser
+from ._signum import check_signum
 from ._sources import EventSource
-from ._table import Entry, Table, check_signum
+from ._table import Entry, Table
 from ._targets import Topology, parse
 from ._waits import WaitDesk
 from ._wires import open_raise_pipe

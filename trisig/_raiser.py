@@ -14,7 +14,7 @@ from typing import Protocol
 import trio
 
 from ._errors import NoMasterError
-from ._table import SIGNALS, check_signum
+from ._signum import SIGNALS, check_signum
 
 _BYTES = tuple(bytes((signum,)) for signum in range(SIGNALS))
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ._ledger import Ledger
+from ._signum import SIGNALS
 from ._slots import Slot
 from ._statistics import MasterStatistics, ProcessStatistics, SignalStatistics, SourceStatistics
-from ._table import SIGNALS, Entry, Table
+from ._table import Entry, Table
 
 
 class Queues(Protocol):

@@ -15,8 +15,9 @@ from . import _handlers
 from ._errors import NoMasterError
 from ._external import ExternalEvents
 from ._handlers import Handler
+from ._signum import SIGNALS, check_signum
 from ._sources import EventSource
-from ._table import SIGNALS, check_signum, full, taken, unknown
+from ._table import full, taken, unknown
 from ._targets import Target, Topology, parse, parse_fixed
 
 H = TypeVar("H", bound=Handler)

@@ -12,25 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ._errors import SignalTableError
+from ._signum import SIGNALS, check_signum
 from ._targets import Target
 
-SIGNALS = 256
 WORDS = SIGNALS + 1
 _CHANGES = SIGNALS  # the word that counts changes
-
-
-def check_signum(signum: object) -> int:
-    """Return a signal number unchanged, or say what is wrong with it.
-
-    Raises:
-        TypeError: not an int; a bool is not one.
-        ValueError: outside 0 to 255.
-    """
-    if type(signum) is not int:
-        raise TypeError(f"a signal is a number from 0 to 255, not {signum!r}")
-    if not 0 <= signum < SIGNALS:
-        raise ValueError(f"a signal is a number from 0 to 255, not {signum}")
-    return signum
 
 
 def taken(signum: int) -> SignalTableError:

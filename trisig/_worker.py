@@ -30,8 +30,9 @@ from ._process import ProcessInfo
 from ._raiser import Gate, Outbox, Raiser
 from ._runner import Runner
 from ._shared import Shared
+from ._signum import SIGNALS, check_signum
 from ._sources import BuiltinSource, EventSource
-from ._table import SIGNALS, TableView, check_signum
+from ._table import TableView
 from ._targets import parse
 from ._wires import ChildEnds
 

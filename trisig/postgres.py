@@ -23,8 +23,9 @@ import trio
 
 from ._handlers import Handler
 from ._signals import Signals
+from ._signum import check_signum
 from ._sources import Engines, Send, SharingSource
-from ._sources._checks import check_iterations, check_signum, rounds
+from ._sources._checks import check_iterations, rounds
 
 try:
     from ._sources._pglink import Link

@@ -39,7 +39,7 @@ def test_signal_numbers(signum: Any, error: type[Exception], tmp_path: Path) -> 
         lambda: CronSource(signum, "* * * * *"),
         lambda: FileSource(signum, tmp_path),
     ):
-        with pytest.raises(error, match="signal number"):
+        with pytest.raises(error, match="a signal is a number from 0 to 255"):
             make()
 
 

@@ -23,19 +23,6 @@ def check_int(value: object, what: str) -> int:
     return value
 
 
-def check_signum(value: object) -> int:
-    """Return `value` if it is a signal number.
-
-    Raises:
-        TypeError: not an int.
-        ValueError: outside 0 to 255.
-    """
-    signum = check_int(value, "a signal number")
-    if not 0 <= signum <= 255:
-        raise ValueError(f"a signal number is from 0 to 255, not {signum}")
-    return signum
-
-
 def check_iterations(value: object) -> int:
     """Return `value` if it can limit how many signals a source raises.
 

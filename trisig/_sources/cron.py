@@ -20,7 +20,9 @@ from typing import Any
 
 import trio
 
-from ._checks import check_iterations, check_signum, rounds
+from trisig._signum import check_signum
+
+from ._checks import check_iterations, rounds
 from ._clocks import Clock
 from ._engines import BuiltinSource, Engines
 from ._schedule import make_schedule, open_zone

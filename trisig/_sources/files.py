@@ -9,7 +9,9 @@ from typing import Any
 
 import trio
 
-from ._checks import check_iterations, check_signum, rounds
+from trisig._signum import check_signum
+
+from ._checks import check_iterations, rounds
 from ._engines import BuiltinSource, Engines
 from ._watcher import Monitor
 from .base import Send

@@ -12,7 +12,9 @@ from typing import Any
 
 import trio
 
-from ._checks import check_iterations, check_seconds, check_signum, rounds
+from trisig._signum import check_signum
+
+from ._checks import check_iterations, check_seconds, rounds
 from ._clocks import Clock
 from ._engines import BuiltinSource, Engines
 from .base import Send
