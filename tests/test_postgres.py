@@ -557,8 +557,8 @@ def test_wrong_conninfo(conninfo: str, said: str) -> None:
         ((1, "ä" * 32, "host=db"), ValueError, "63 bytes"),
         ((1, b"orders", "host=db"), TypeError, "named by a str"),
         ((1, "orders", None), TypeError, "a conninfo is a str"),
-        ((256, "orders", "host=db"), ValueError, "signal number"),
-        ((True, "orders", "host=db"), TypeError, "signal number"),
+        ((256, "orders", "host=db"), ValueError, "a signal is a number"),
+        ((True, "orders", "host=db"), TypeError, "a signal is a number"),
     ],
 )
 def test_wrong_arguments(arguments: tuple, error: type[Exception], said: str) -> None:
