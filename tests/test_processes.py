@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
-from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -289,7 +288,7 @@ async def test_current_process_tells_who_runs(tmp_path: Path) -> None:
     @signals.handler(1, target="mule2")
     def plain(signum: int) -> None:
         note("handler")
-        thread = threading.Thread(target=copy_context().run, args=(note, "plain thread"))
+        thread = threading.Thread(target=note, args=("plain thread",))
         thread.start()
         thread.join()
 

@@ -36,7 +36,7 @@ from ._local import Local, LocalRaiser
 from ._options import Options
 from ._orphans import Orphans
 from ._prefork import Prefork
-from ._process import ProcessInfo, current_process, identity
+from ._process import ProcessInfo, become, current_process
 from ._raiser import Gate, Outbox
 from ._recovery import Pending
 from ._report import snapshot
@@ -247,7 +247,7 @@ class Master:
         index = self._indexes[name]
         kind, number = self._topology.processes()[index]
         info = ProcessInfo(kind, number, os.getpid(), self._topology.farms_of(kind, number))
-        identity.set(info)
+        become(info)
         set_name(f"trisig {name}")
         child = Child(
             info,

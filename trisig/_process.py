@@ -1,14 +1,12 @@
 """Who a process is.
 
-The identity travels in a context variable that a child sets before it runs anything: tasks, and threads
-started with `trio.to_thread`, inherit it. Nothing has to be reset, and a master opened inside a worker
-gives its own children their own identity.
+A child is told once, before it runs anything, and it is the same in all its tasks and threads. (A context variable
+was tried: a plain thread, such as one of `concurrent.futures`, starts without it and took itself for the master.)
 """
 
 from __future__ import annotations
 
 import os
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,14 +35,20 @@ class ProcessInfo:
         return f"{self.kind}{self.number or ''}"
 
 
-identity: ContextVar[ProcessInfo] = ContextVar("trisig.identity")
+class _Process:
+    """The one thing that belongs to a process and not to somebody in it."""
+
+    info: ProcessInfo | None = None
+
+
+def become(info: ProcessInfo) -> None:
+    """In a child, right after the fork: this is who the process is from now on."""
+    _Process.info = info
 
 
 def current_process() -> ProcessInfo:
     """Say which process of the tree the caller runs in.
 
-    Outside any child this is the master, whether or not one is open yet. A bare `threading.Thread`
-    starts with an empty context: run it in `contextvars.copy_context()`, or use `trio.to_thread`.
+    Outside any child this is the master, whether or not one is open yet.
     """
-    known = identity.get(None)
-    return known or ProcessInfo("master", 0, os.getpid())
+    return _Process.info or ProcessInfo("master", 0, os.getpid())
