@@ -23,6 +23,7 @@ import trio
 
 from ._asking import MESSAGE_BYTES, Message
 from ._errors import ChildFailedError
+from ._interrupt import uninterrupted
 from ._ledger import DeadLetter, Lane
 from ._process import Kind, ProcessInfo
 from ._shared import SlotMemory
@@ -61,6 +62,7 @@ class Office(Protocol):
     def begins(self, name: str) -> None: ...
 
 
+@uninterrupted
 class Keeper:
     """Keeps one slot filled.
 

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable
 import trio
 
 from . import _kernel
+from ._interrupt import uninterrupted
 from ._ledger import WINDOW, DeadLetter, Lane, Ledger
 from ._queue import Queue
 from ._raiser import Gate
@@ -45,6 +46,7 @@ _DEEPEST = 1024  # signals of shared queues that one process may hold
 _WAIT: Route = (WAIT,)
 
 
+@uninterrupted
 class Dispatcher:
     """Owns the queues and lanes of one master.
 

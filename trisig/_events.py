@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from ._interrupt import uninterrupted
 from ._sources import BuiltinSource, Engines, EventSource, Send, open_engines
 from ._statistics import SourceStatistics
 
@@ -32,6 +33,7 @@ class _Running:
         self.error: str | None = None
 
 
+@uninterrupted
 class Sources:
     """Runs event sources.
 

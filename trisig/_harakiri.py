@@ -14,6 +14,7 @@ from typing import Protocol
 
 import trio
 
+from ._interrupt import uninterrupted
 from ._ledger import Lane
 
 log = logging.getLogger("trisig")
@@ -35,6 +36,7 @@ class Work(Protocol):
     def settle(self) -> None: ...
 
 
+@uninterrupted
 class Harakiri:
     """Kills processes whose handlers exceed the timeout.
 

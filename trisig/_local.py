@@ -18,6 +18,7 @@ import trio
 from . import _handlers
 from ._control import LateHandlers, Sources
 from ._handlers import Handler
+from ._interrupt import uninterrupted
 from ._raiser import Gate, Outbox, Raiser
 from ._signum import check_signum
 from ._sources import EventSource
@@ -35,6 +36,7 @@ class _Wait:
     signum: int | None = None
 
 
+@uninterrupted
 class LocalRaiser(Raiser):
     """Raises signals in the master.
 
@@ -91,6 +93,7 @@ class LocalRaiser(Raiser):
         os.close(self._other_threads)
 
 
+@uninterrupted
 class Local:
     """The verbs of `Signals` in the master's process."""
 

@@ -29,6 +29,7 @@ from ._control import Control, LateHandlers
 from ._dispatcher import Dispatcher
 from ._events import Sources
 from ._harakiri import Harakiri
+from ._interrupt import uninterrupted
 from ._journal import Journal
 from ._kernel import set_name
 from ._ledger import DeadLetter, Ledger
@@ -55,6 +56,7 @@ log = logging.getLogger("trisig")
 _ME = "master"
 
 
+@uninterrupted
 class Master:
     """A running master; made by `open_master`."""
 
@@ -334,8 +336,10 @@ class Master:
     async def end(self) -> None:
         """Shut down, if there is anything left to, and say what was not delivered."""
         if self._runs:
-            await self._shut_down()
-            self._engine.cancel()
+            try:
+                await self._shut_down()
+            finally:  # a second Ctrl-C in a trio.run of the application's own is raised up there
+                self._engine.cancel()
 
     async def _run_sources(self, task_status: trio.TaskStatus[None]) -> None:
         with self._sources_scope:

@@ -21,6 +21,7 @@ from ._targets import Topology
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection  # see _interrupt
 async def open_master(
     signals: Signals,
     *,

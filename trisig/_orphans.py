@@ -14,7 +14,10 @@ import os
 
 import trio
 
+from ._interrupt import uninterrupted
 
+
+@uninterrupted
 class Orphans:
     """Reaps what dead children left behind, when it ends."""
 

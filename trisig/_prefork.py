@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
+from ._interrupt import uninterrupted
 from ._zygote import Zygote
 
 log = logging.getLogger("trisig")
 
 
+@uninterrupted
 class Prefork:
     """Makes children of this process, whatever happens to the zygote.
 

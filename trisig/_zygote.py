@@ -29,6 +29,7 @@ import trio
 
 from . import _kernel
 from ._birth import Birth, bear, flush_standard_streams, report, run_and_leave
+from ._interrupt import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,7 @@ MAX_JOB_BYTES = 65_536
 MAX_FDS = 252  # SCM_MAX_FD is 253, and one of them is the socket of the birth
 
 
+@uninterrupted
 class Zygote:
     """Forked once when a master opens; forks every child from then on.
 
@@ -66,7 +68,6 @@ class Zygote:
         """Readable once the zygote is dead; `aclose` closes it."""
         return self._running().pidfd
 
-    @trio.lowlevel.enable_ki_protection
     def fork(self, *, private_fds: Iterable[int] = ()) -> None:
         """Fork the zygote. What exists in this process now is what every child begins with, open files included.
 
@@ -104,7 +105,6 @@ class Zygote:
         ours.setblocking(False)
         self._process = _Process(pid, pidfd, watch.detach(), ours)
 
-    @trio.lowlevel.enable_ki_protection
     async def spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
         """Make a child of this process, one at a time.
 
@@ -139,7 +139,6 @@ class Zygote:
             # By group and number: the zygote is our child and not reaped yet, so the number cannot be another's.
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    @trio.lowlevel.enable_ki_protection
     async def aclose(self, grace: float = 1.0) -> None:
         """Let the zygote leave, and reap it. Children that `spawn` returned live on.
 

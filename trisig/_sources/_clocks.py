@@ -20,6 +20,8 @@ from typing import Protocol
 
 import trio
 
+from trisig._interrupt import uninterrupted
+
 from ._timerfd import TimerFd
 
 
@@ -111,6 +113,7 @@ class SharedClock(abc.ABC):
             self._alarms.drop(event)
 
 
+@uninterrupted
 class TrioClock(SharedClock):
     """Trio's own clock, one deadline for all waiting tasks: a mock clock drives it too."""
 
@@ -132,6 +135,7 @@ class TrioClock(SharedClock):
             self._alarms.wake(self.now())
 
 
+@uninterrupted
 class TimerFdClock(SharedClock):
     """A clock of the kernel behind one timerfd.
 

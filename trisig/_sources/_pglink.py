@@ -17,6 +17,8 @@ from contextlib import contextmanager
 import psycopg
 import trio
 
+from trisig._interrupt import uninterrupted
+
 from ._pgserver import Server
 from ._pgwire import ChannelError, ConnectError, Wire, connect, one_line
 
@@ -77,6 +79,7 @@ class Listener:
         self.hear()
 
 
+@uninterrupted
 class Link:
     """The connection to one server; an engine that sources share.
 

@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import trio
 
+from trisig._interrupt import uninterrupted
+
 from ._inotify import (
     IN_ATTRIB,
     IN_CREATE,
@@ -58,6 +60,7 @@ class Place(NamedTuple):
     name: str = ""
 
 
+@uninterrupted
 class Watcher:
     """Reads the descriptor and tells the monitors.
 
