@@ -159,6 +159,59 @@ async def test_many_handlers_of_one_process_wait_at_once(tmp_path: Path) -> None
 # By number
 
 
+async def test_several_tasks_of_one_handler_wait_at_once(tmp_path: Path) -> None:
+    """A handler that waits in tasks of its own lends its core too: what they wait for is handled in this very process."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @signals.handler(1, target="worker1")
+    async def gather(signum: int) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(signals.wait, 2)
+            nursery.start_soon(signals.wait, 3)
+            nursery.start_soon(signals.send, 2)
+            nursery.start_soon(signals.send, 3)
+        journal.note(signum)
+
+    for signum in (2, 3):
+        signals.register(signum, "worker1", journal.note)
+    async with trisig.open_master(signals) as master:
+        await signals.send(1)
+        notes = await journal.until(3)
+        await signals.send(2)  # the core has been taken back, and is free again
+        await eventually(lambda: master.statistics().done == 4)
+    assert notes[-1] == ("worker1", 1)
+    assert {words[1] for words in notes} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+async def test_a_handler_that_gives_up_waiting_goes_on_only_with_its_core(cores: int, tmp_path: Path) -> None:
+    """After a `wait` that was cancelled, too, no more handlers run at a time than there are cores."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    inside, most = 0, 0
+
+    async def alone(signum: int) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await trio.sleep(0.02)
+        inside -= 1
+        journal.note(signum, most)
+
+    @signals.handler(1, target="worker1")
+    async def impatient(signum: int) -> None:
+        with trio.move_on_after(0.01):
+            await signals.wait(50)
+        await alone(signum)
+
+    signals.register(2, "worker1", alone)
+    async with trisig.open_master(signals, cores=cores):
+        for _ in range(10):
+            await signals.send(1)
+            await signals.send(2)
+        notes = await journal.until(20)
+    assert max(most for _, _, most in notes) == cores
+
+
 async def test_waiting_for_an_unregistered_number_leaves_the_others(tmp_path: Path) -> None:
     """`wait(n)` takes the first n that is kept and leaves what stands before and behind it in order."""
     signals, journal = trisig.Signals(), Journal(tmp_path)

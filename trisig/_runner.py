@@ -14,13 +14,13 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
 
 import trio
 
 from . import _kernel
+from ._cores import Core, Cores
 from ._handlers import Handler
 from ._ledger import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED, WINDOW
 from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED, SlotMemory
@@ -62,15 +62,12 @@ class Runner:
         self._handlers = handlers
         self._late = late
         self.late_known = 0
-        self._cores = trio.Semaphore(cores)
-        self._words[FREE_CORES] = self._most = cores
+        self.cores = Cores(cores, WINDOW, self._words[FREE_CORES : FREE_CORES + 1], self._ring_if_wanted)
         self._always_ring = not _kernel.register_for_barriers()
         self._batch: Iterator[int] = iter(b"")
         self._number = 0  # of the next signal to start
         self._taken = 0  # of the next signal to read
         self._listed = 0
-        self._holding: set[trio.lowlevel.Task] = set()
-        self._asides = 0
         self._serving = trio.CancelScope()
         self.watchers: list[Callable[[int], None]] = []  # called after a handler ran
 
@@ -84,7 +81,7 @@ class Runner:
             with self._serving:
                 while True:
                     await self._wait_for_signals()
-                    while self._cores.value:
+                    while self.cores.free:
                         if self._late[0] != self.late_known:
                             await catch_up()
                         more = self._run(nursery)
@@ -107,10 +104,8 @@ class Runner:
             self.ring()
 
     async def _wait_for_signals(self) -> None:
-        if not self._cores.value:
-            async with self._cores:  # a release hands the core over without being counted as free
-                pass
-            self._tell_cores()
+        if not self.cores.free:
+            await self.cores.one_free()
             self._ring_if_wanted()
         if self._number == self._taken:
             if self._words[SENT] <= self._number:
@@ -156,7 +151,7 @@ class Runner:
                         if result is not None and inspect.isawaitable(result):
                             marks[index] = ASIDE
                             self._set_aside(nursery, result, signum, number - 1)
-                            if not self._cores.value:
+                            if not self.cores.free:
                                 return False
                             continue
                         marks[index] = DONE
@@ -188,51 +183,22 @@ class Runner:
     # Async handlers
 
     def _set_aside(self, nursery: trio.Nursery, handler: Awaitable[object], signum: int, number: int) -> None:
-        self._cores.acquire_nowait()
-        self._tell_cores()
-        self._asides += 1
-        nursery.start_soon(self._run_aside, handler, signum, number, name=f"signal {signum}")
+        core = self.cores.take_nowait()
+        nursery.start_soon(self._run_aside, handler, signum, number, core, name=f"signal {signum}")
 
-    async def _run_aside(self, handler: Awaitable[object], signum: int, number: int) -> None:
-        task = trio.lowlevel.current_task()
-        self._holding.add(task)
+    async def _run_aside(self, handler: Awaitable[object], signum: int, number: int, core: Core) -> None:
         state = DONE
-        try:
-            await handler
-        except Exception:  # noqa: BLE001  whatever a handler raises is logged, and counted
-            self._failed(signum)
-            state = FAILED
-        finally:
-            self._asides -= 1
-            if task in self._holding:
-                self._let_go(task)
+        with core:
+            try:
+                await handler
+            except Exception:  # noqa: BLE001  whatever a handler raises is logged, and counted
+                self._failed(signum)
+                state = FAILED
         self._list(number, state)
         self._ring_if_wanted()
         self._ran(signum)
-
-    def _let_go(self, task: trio.lowlevel.Task) -> None:
-        self._holding.discard(task)
-        self._cores.release()
-        self._tell_cores()
-
-    def _tell_cores(self) -> None:
-        self._words[FREE_CORES] = self._cores.value
 
     def _list(self, number: int, state: int) -> None:
         self._finished[self._listed % FINISHED] = number << 2 | state
         self._listed += 1
         self._finished[FINISHED] = self._listed
-
-    @asynccontextmanager
-    async def core_lent(self) -> AsyncIterator[None]:
-        """While the body waits for a signal, let another handler run on this one's core."""
-        task = trio.lowlevel.current_task()
-        lends = task in self._holding and self._asides < WINDOW - self._most
-        if lends:
-            self._let_go(task)
-            self._ring_if_wanted()
-        yield
-        if lends:
-            await self._cores.acquire()
-            self._tell_cores()
-            self._holding.add(task)

@@ -141,7 +141,7 @@ class Child:
         took = False
         try:
             self._asking.post("wait", key=key, signum=signum)
-            async with self._runner.core_lent():
+            async with self._runner.cores.lent():
                 await wait.over.wait()
             took = wait.granted
             assert wait.signum is not None
