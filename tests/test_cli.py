@@ -1,9 +1,11 @@
 """The command line as an operator meets it: real processes, their output and their exit status."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,86 @@ def test_an_application_that_is_not_there(directory: Path, application: str, wor
 def test_a_file_that_python_would_not_import(directory: Path) -> None:
     """A file named like a module of Python itself is refused, as importing it would give the other one."""
     (directory / "string.py").write_text(APPLICATION)
-    assert_one_line(trisig(directory, "run", "string.py"), 2, "hidden by", "another name")
+    assert_one_line(trisig(directory, "run", "string.py"), 2, "hidden by", "string.py", "another name")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["Missing command", "--help"]),
+        (("run",), ["APPLICATION", "trisig run --help"]),
+        (("run", "app", "--workers", "many"), ["--workers", "many"]),
+        (("run", "app", "--mules", "2", "--farm", "busy"), ["busy", "like busy:1,2"]),
+        (("send", "256", "--control", "x"), ["256"]),
+        (("status",), ["--control"]),
+        (("dance",), ["dance"]),
+        (("run", "x" * 300 + ".py"), ["too long"]),
+    ],
+)
+def test_wrong_usage_is_one_line(directory: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
+    """Whatever cannot be understood: one line with the word in question, and status 2."""
+    assert_one_line(trisig(directory, *arguments), 2, *words)
+
+
+def test_a_control_socket_that_cannot_be(directory: Path) -> None:
+    """A path that no socket can have is one line and status 1, before any child is started."""
+    result = trisig(directory, "run", "app", "--control", "x" * 200)
+    assert_one_line(result, 1, "control socket", "path too long")
+
+
+def test_an_application_that_exits_while_it_is_imported(directory: Path) -> None:
+    """Neither its status nor its silence is taken over: the command says what happened, and fails."""
+    (directory / "leaving.py").write_text("import sys\nsys.exit(0)\n")
+    assert_one_line(
+        trisig(directory, "run", "leaving:signals"), 1, "'leaving'", "while it was imported", "SystemExit(0)"
+    )
+
+
+def test_a_file_is_found_before_others_of_its_name(directory: Path) -> None:
+    """The directory of the file, or the current one, comes first, wherever else it stands on the path."""
+    other = directory / "other"
+    other.mkdir()
+    (other / "app.py").write_text("raise LookupError('the other one')\n")
+    (directory / "empty.py").write_text("import app\nsignals = None\n")
+    environment = {**os.environ, "PYTHONPATH": f"{other}{os.pathsep}{directory}"}
+    for application in ("app:missing", "./app.py:missing"):
+        result = subprocess.run(
+            [*TRISIG, "run", application],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            env=environment,
+        )
+        assert_one_line(result, 2, "has no 'missing'")
+
+
+def test_a_directory_that_was_removed(directory: Path) -> None:
+    """The current directory is gone: one line, and no traceback."""
+    code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])"
+    gone = directory / "gone"
+    gone.mkdir()
+    result = subprocess.run(
+        [sys.executable, "-c", code, *TRISIG, "run", "app"],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert_one_line(result, 2, "current directory")
+
+
+def test_a_parent_that_ignores_dead_children(directory: Path) -> None:
+    """SIGCHLD, ignored when the command starts, is no reason not to start."""
+    ignoring = partial(signal.signal, signal.SIGCHLD, signal.SIG_IGN)
+    command = [*TRISIG, "run", "app"]
+    with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True, preexec_fn=ignoring) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "worker1 app serves\n"
+        process.terminate()
+        assert process.wait(SECONDS) == 0
 
 
 def test_a_file_whose_name_is_no_identifier(directory: Path) -> None:

@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trisig._handlers import check_callable, check_handler, name_of, pack, takes_task_status, unpack
+from trisig._handlers import check_async, check_callable, check_handler, name_of, pack, takes_task_status, unpack
 
 HERE = "the module's own"
 
@@ -93,6 +93,47 @@ def test_other_arguments_are_refused_where_they_are_registered(handler: object) 
         check_handler(handler)
 
 
+def test_what_is_called_is_the_wrapper() -> None:
+    """An adapter that `functools.wraps` makes look like what it adapts is judged by what it takes itself."""
+
+    @functools.wraps(lambda: None)
+    def adapter(signum: int) -> None: ...
+
+    check_handler(adapter)
+
+    @functools.wraps(at_module_level)
+    async def service() -> None: ...
+
+    check_callable(service, "a service")
+    check_async(service, "a service")
+
+    @functools.wraps(asynchronous)
+    def passing_on(*args: object, **kwargs: object) -> object: ...
+
+    check_async(passing_on, "a service")
+    assert not takes_task_status(passing_on)
+    assert takes_task_status(functools.wraps(lambda task_status: None)(passing_on))
+    with pytest.raises(TypeError, match="write async def"):
+        check_async(adapter, "a service")
+
+
+def yielding(signum: int) -> Iterator[None]:
+    """Looks like a handler."""
+    yield
+
+
+async def yielding_later(signum: int) -> AsyncIterator[None]:
+    """The same."""
+    yield
+
+
+@pytest.mark.parametrize("handler", [yielding, yielding_later])
+def test_generators_are_refused(handler: object) -> None:
+    """A call would only make a generator, and run nothing."""
+    with pytest.raises(TypeError, match="yields"):
+        check_handler(handler)
+
+
 def test_hooks_and_services_take_nothing_but_task_status() -> None:
     """Arguments with defaults are fine; others are refused with the name of what they are for."""
     check_callable(lambda: None, "a start hook")
@@ -121,14 +162,36 @@ def test_a_name_for_the_log() -> None:
 # Sent to a process that runs already
 
 
-def test_a_function_of_a_module_goes_by_name() -> None:
-    """It is the very function over there."""
-    assert round_trip(at_module_level) is at_module_level
-    assert round_trip(Holder.static) is Holder.static
-    assert round_trip(asynchronous) is asynchronous
+def test_what_is_no_plain_function_goes_by_name() -> None:
+    """Classes and builtins are the very ones over there."""
+    assert round_trip(print) is print
+    assert round_trip(Holder) is Holder
 
 
-def test_what_has_no_name_goes_by_value() -> None:
+def holding_a_lock(function: Callable[[int], object]) -> Callable[[int], object]:
+    """A decorator whose wrapper cannot travel by value."""
+    lock = threading.Lock()
+
+    @functools.wraps(function)
+    def wrapper(signum: int) -> object:
+        with lock:
+            return function(signum)
+
+    return wrapper
+
+
+@holding_a_lock
+def decorated(signum: int) -> int:
+    """A handler with a name that can be imported, and a closure that cannot be pickled."""
+    return signum
+
+
+def test_a_function_that_cannot_go_by_value_goes_by_name() -> None:
+    """If it can be imported over there, as it was at the fork."""
+    assert round_trip(decorated) is decorated
+
+
+def test_a_function_goes_by_value() -> None:
     """Closures, lambdas, defaults, attributes and the name arrive; globals are those of its module over there."""
     word = ["closed over"]
 

@@ -253,6 +253,8 @@ async def test_a_handler_that_ends_its_process_is_tried_again_then_given_up(
     notes = journal.read()
     assert [note for note in notes if note[1] == "tries"] == [("mule1", "tries")] * 3
     assert any(note[0] == "master" and note[1] == "ERROR" and "66" in note[2] and "mule1" in note[2] for note in notes)
+    told = [note for note in notes if note[0] == "mule1" and "signal 66 ends the process: SystemExit(3)" in str(note)]
+    assert len(told) == (3 if how == "system exit" else 0)
     assert trail.of("mule1") == b"\1" * 5
     assert (end_of_it.done, end_of_it.dead_lettered, end_of_it.signals[66].dead_lettered) == (5, 1, 1)
     assert end_of_it.processes["mule1"].respawns == 3

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "_children": "_asking _errors _interrupt _ledger _process _shared _wires",
     "_cli": "_client _load _log _status trisig",
     "_client": "",
-    "_control": "_asking _sources _table _targets _waits",
+    "_control": "_asking _late _sources _table _targets _waits",
     "_cores": "",
     "_dispatcher": "_interrupt _kernel _ledger _queue _raiser _routes _shared _slots _table _targets _waits",
     "_endpoint": "",
@@ -41,15 +41,16 @@ MAY_IMPORT = {
     "_interrupt": "",
     "_journal": "_mapping",
     "_kernel": "",
+    "_late": "_asking",
     "_ledger": "_queue",
-    "_load": "_signals",
-    "_local": "_control _handlers _interrupt _raiser _signum _sources _table _targets _waits _wires",
+    "_load": "_signals _tracebacks",
+    "_local": "_control _errors _handlers _interrupt _late _raiser _signum _sources _table _targets _waits _wires",
     "_log": "_process",
     "_mapping": "",
     "_master": (
-        "_asking _children _control _dispatcher _events _harakiri _interrupt _journal _kernel _ledger _local "
-        "_options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots _sources "
-        "_statistics _table _targets _wires _worker"
+        "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _kernel _late "
+        "_ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots "
+        "_sources _statistics _table _targets _wires _worker"
     ),
     "_open": "_groups _ledger _master _options _reopen _shared _signals _slots _targets",
     "_options": "_ledger",
@@ -88,10 +89,12 @@ MAY_IMPORT = {
     "_status": "",
     "_table": "_errors _signum _targets",
     "_targets": "_errors _process",
+    "_tracebacks": "",
     "_waits": "_ledger _queue",
     "_wires": "",
     "_worker": (
-        "_asking _errors _groups _handlers _process _raiser _runner _shared _signum _sources _table _targets _wires"
+        "_asking _errors _groups _handlers _late _process _raiser _runner _shared _signum _sources _table "
+        "_targets _tracebacks _wires"
     ),
     "_zygote": "_birth _interrupt _kernel",
     "postgres": "_handlers _signals _signum _sources _sources._checks _sources._pglink _sources._pgserver",

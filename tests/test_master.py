@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 import pytest
 import trio
+import trio.testing
 from witness import PATIENCE, Journal, Trail, eventually, gone, logging_to, pid_of, stopped
 
 import trisig
-from trisig import _kernel
+from trisig import _children, _kernel
 
 
 def pids_of(master: trisig.Master) -> list[int]:
@@ -464,6 +467,73 @@ async def test_cancelled_while_it_opens_leaves_nothing() -> None:
         assert len(master.processes) == 3
 
 
+async def test_who_still_waits_at_the_end_is_told() -> None:
+    """A `wait`, or a `send` that waits for room, in a task that outlives the master ends with NoMasterError."""
+    signals = trisig.Signals()
+    signals.register(1, "worker1", lambda signum: time.sleep(60))
+    told = list[str]()
+
+    async def outlive(verb: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(trisig.NoMasterError):
+            await verb()
+        told.append("told")
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            async with trisig.open_master(signals, max_queued=3, grace=0.1):
+                nursery.start_soon(outlive, signals.wait)
+                nursery.start_soon(outlive, partial(signals.wait, 200))
+                for _ in range(3):
+                    await signals.send(1)
+                nursery.start_soon(outlive, partial(signals.send, 1))
+                await trio.testing.wait_all_tasks_blocked()
+    assert told == ["told"] * 3
+
+
+async def test_after_it_has_given_up_nothing_can_be_raised() -> None:
+    """While the body cleans up after a child that cannot live, the verbs say that there is no master."""
+    signals, fatal = trisig.Signals(), Trail(10)
+
+    @signals.service("worker1")
+    async def fail() -> None:
+        while not fatal.total():  # noqa: ASYNC110  marked by another process
+            await trio.sleep(0.001)
+        os._exit(7)
+
+    with pytest.raises(trisig.ChildFailedError):
+        async with trisig.open_master(signals, workers=2) as master:
+            try:
+                with patch.object(_children, "_FIRST_PAUSE", 0.0):
+                    fatal.mark(1)
+                    await trio.sleep_forever()
+            finally:
+                for verb in (partial(signals.send_nowait, 1), partial(master.cheap, 2), partial(master.wake, 2)):
+                    with pytest.raises(trisig.NoMasterError):
+                        verb()
+
+
+async def test_two_that_open_at_the_same_time(tmp_path: Path) -> None:
+    """The second one is refused even while the first one is still reading its journal."""
+    signals = trisig.Signals()
+    outcomes = list[str]()
+
+    async def open_one(number: int) -> None:
+        try:
+            async with trisig.open_master(signals, journal=tmp_path / f"journal{number}"):
+                outcomes.append("opened")
+                await trio.testing.wait_all_tasks_blocked()
+        except trio.BusyResourceError:
+            outcomes.append("refused")
+
+    for number in (1, 2):  # so that there is something to read
+        async with trisig.open_master(signals, journal=tmp_path / f"journal{number}"):
+            await signals.send(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(open_one, 1)
+        nursery.start_soon(open_one, 2)
+    assert sorted(outcomes) == ["opened", "refused"]
+
+
 async def test_what_the_body_raises_comes_out_as_it_is() -> None:
     """An exception of the body is not wrapped in a group, and the children are gone when it arrives."""
     pids: list[int] = []
@@ -556,6 +626,38 @@ async def test_a_child_that_just_ends_at_start_is_one_too(how: str, status: int)
 
     error = await failed_start(signals, workers=1, spoolers=1)
     assert (error.process, error.status, error.traceback) == ("spooler1", status, "")
+
+
+async def test_a_long_error_in_any_script_arrives() -> None:
+    """The end of the traceback, however long, and the error in one line."""
+    signals = trisig.Signals()
+
+    @signals.on_start()
+    def broken_hook() -> None:
+        raise LookupError("книга " * 100_000 + "the end")
+
+    error = await failed_start(signals)
+    assert error.traceback.rstrip().endswith("the end")
+    assert str(error).endswith("the end")
+
+
+async def test_a_group_of_errors_is_told_in_one_line() -> None:
+    """When several tasks of a start hook fail the message names the group; the traceback has all, without our frames."""
+    signals = trisig.Signals()
+
+    @signals.on_start()
+    async def broken_hook() -> None:
+        async with trio.open_nursery() as nursery:
+            for word in ("one", "two"):
+                nursery.start_soon(fail, word)
+
+    async def fail(word: str) -> None:
+        raise LookupError(word)
+
+    error = await failed_start(signals)
+    assert "(2 sub-exceptions)" in str(error)
+    assert all(f"LookupError: {word}" in error.traceback for word in ("one", "two"))
+    assert "_worker.py" not in error.traceback
 
 
 async def test_all_children_failing_at_once_is_one_error() -> None:

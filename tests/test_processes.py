@@ -266,6 +266,45 @@ async def test_a_service_that_crashes_takes_its_process_which_is_replaced(tmp_pa
 # Who they are
 
 
+async def test_a_process_replaced_during_the_shutdown_starts_no_services(tmp_path: Path) -> None:
+    """Its handlers deliver what is queued, but what serves, and goes on raising, is not begun again."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    trail = Trail(10_000)
+    signals.register(1, "worker1", trail.mark)
+
+    @signals.service("worker1")
+    async def serve() -> None:
+        journal.note("serves")
+        try:
+            while True:
+                await signals.send(1)
+        finally:
+            os._exit(3)
+
+    async with trisig.open_master(signals, grace=20) as master:
+        await eventually(lambda: trail.total() > 100)
+        leaves = trio.current_time()
+    assert trio.current_time() - leaves < 10
+    end = master.statistics()
+    assert (end.queued, end.in_flight, end.processes["worker1"].respawns) == (0, 0, 1)
+    assert journal.read() == [("worker1", "serves")]
+
+
+async def test_hooks_and_services_are_declared_before_the_fork() -> None:
+    """What could have no effect any more is refused where it is written, in the master and in a child."""
+    signals = trisig.Signals()
+
+    async def declare_each() -> None:
+        for verb in (signals.on_start, lambda: signals.service("workers")):
+            with pytest.raises(RuntimeError, match="before the master opens"):
+                verb()
+
+    signals.on_start("worker1")(declare_each)
+    async with trisig.open_master(signals):
+        await declare_each()
+    signals.service("workers")(trio.sleep_forever)
+
+
 async def test_current_process_tells_who_runs(tmp_path: Path) -> None:
     """`current_process` is right in hooks, services, plain and async handlers, their tasks and threads, and here."""
     signals, journal = trisig.Signals(), Journal(tmp_path)

@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,46 @@ async def test_late_handlers_reach_processes_that_are_made_later(tmp_path: Path)
         await eventually(lambda: master.statistics().processes["worker1"].respawns == 1)
         await signals.send(1)
     assert sorted(journal.read()) == [("worker1", "late"), ("worker2", "late")]
+
+
+async def test_a_handler_larger_than_a_message_travels(tmp_path: Path) -> None:
+    """What a late handler closes over may be large, and there may be many: running and new processes have them all."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    ballast = "x" * 400_000
+    async with trisig.open_master(signals) as master:
+        signals.register(0, "workers", lambda signum: journal.note(signum, len(ballast)))
+        for number in range(1, 256):
+            signals.register(number, "workers", lambda signum, word="y" * 1000: journal.note(signum, len(word)))
+        signals.send_nowait(0)
+        await eventually(lambda: master.statistics().done == 1)
+        os.kill(pid_of(master.processes, "worker1"), signal.SIGKILL)
+        for number in range(256):
+            signals.send_nowait(number)
+        notes = await journal.until(257)
+    assert notes[1:] == [("worker1", 0, 400_000), *(("worker1", number, 1000) for number in range(1, 256))]
+
+
+def version_of_now(_signum: int) -> str:
+    """What is replaced below."""
+    return "at the fork"
+
+
+async def test_a_function_that_has_changed_since_the_fork_is_sent_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler is its code, not its name: a module-level function that was defined anew runs as it is now."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    module = sys.modules[__name__]
+    async with trisig.open_master(signals):
+
+        def version_of_now(signum: int) -> None:
+            journal.note("now")
+
+        version_of_now.__qualname__ = "version_of_now"
+        monkeypatch.setattr(module, "version_of_now", version_of_now)
+        signals.register(1, "worker", version_of_now)
+        await signals.send(1)
+    assert journal.read() == [("worker1", "now")]
 
 
 async def test_what_exists_only_here_cannot_be_sent() -> None:
@@ -352,6 +394,103 @@ async def test_a_failed_registration_keeps_the_handler_that_is_there(tmp_path: P
         await signals.send(2)
     assert journal.read() == [("worker1", "first")]
     assert master.statistics().failed == 0
+
+
+async def test_a_refused_handler_never_runs(tmp_path: Path) -> None:
+    """Not even while its registration is under way in a thread: the number's own handler runs, each time."""
+    trail, signals, journal = Trail(20_000), trisig.Signals(), Journal(tmp_path)
+    signals.register(1, "worker1", trail.mark)
+    wrong = Trail(20_000)
+
+    @signals.service("worker1")
+    async def insist() -> None:
+        await trio.to_thread.run_sync(try_often)
+        journal.note("refused")
+
+    def try_often() -> None:
+        for _ in range(2000):
+            with pytest.raises(trisig.SignalTableError):
+                signals.register(1, "worker1", wrong.mark)
+
+    async with trisig.open_master(signals) as master:
+        while not journal.read():
+            for _ in range(50):
+                await signals.send(1)
+            await eventually(lambda: not master.statistics().in_flight)
+        sent = master.statistics().accepted
+    assert (trail.total(), wrong.total()) == (sent, 0)
+
+
+async def test_what_was_registered_late_does_not_replace_what_a_child_registered_since(tmp_path: Path) -> None:
+    """However late the message is read: the table says whose entry it is, and that one's handler runs."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    began, go_on = Trail(10), Trail(10)
+
+    @signals.handler(1, target="worker1")
+    def act(signum: int) -> None:
+        began.mark(1)
+        while not go_on.total():
+            time.sleep(0.001)
+        signals.register(50, "worker1", lambda signum: journal.note("the child's"))
+
+    async with trisig.open_master(signals) as master:
+        await signals.send(1)
+        await eventually(began.total)
+        signals.register(50, "worker1", lambda signum: journal.note("the master's"))
+        signals.unregister(50)
+        go_on.mark(1)
+        await eventually(lambda: signals.is_registered(50))
+        assert master.statistics().signals[50].owner == "worker1"
+        await signals.send(50)
+    assert journal.read() == [("worker1", "the child's")]
+
+
+async def test_what_a_child_raised_before_it_unregisters_is_delivered() -> None:
+    """The two take different ways to the master, and keep their order all the same."""
+    trail, signals = Trail(1000), trisig.Signals()
+    signals.register(2, "worker2", trail.mark)
+
+    @signals.handler(1, target="worker1")
+    async def act(signum: int) -> None:
+        for _ in range(100):
+            await signals.send(2)
+        signals.unregister(2)
+
+    async with trisig.open_master(signals, workers=2) as master:
+        await signals.send(1)
+        await eventually(lambda: not signals.is_registered(2))
+        await eventually(lambda: not master.statistics().in_flight)
+        assert master.statistics().queued == 0
+    assert trail.of("worker2") == bytes((2,)) * 100
+
+
+async def test_what_a_child_unregisters_is_forgotten(tmp_path: Path) -> None:
+    """An entry of the master that a child has removed does not come back with the next master."""
+    signals = trisig.Signals()
+    signals.register(2, "workers", print)
+    signals.register(1, "worker1", lambda signum: signals.unregister(2))
+    async with trisig.open_master(signals):
+        await signals.send(1)
+    assert not signals.is_registered(2)
+    async with trisig.open_master(signals):
+        assert not signals.is_registered(2)
+
+
+async def test_an_argument_that_no_message_can_hold(tmp_path: Path) -> None:
+    """A target of absurd length is an error of the line that wrote it, in a child too."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @signals.handler(1, target="worker1")
+    def act(signum: int) -> None:
+        for size in (300_000, 60_000):
+            try:
+                signals.register(2, "farm_" + "é" * size, print)
+            except ValueError as error:
+                journal.note(type(error).__name__, len(str(error)) < 10_000)
+
+    async with trisig.open_master(signals):
+        await signals.send(1)
+    assert journal.read() == [("worker1", "ValueError", True), ("worker1", "ValueError", True)]
 
 
 async def test_a_child_unregisters_and_registers_again(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ async def test_many_handlers_of_one_process_wait_at_once(tmp_path: Path) -> None
 
 
 async def test_several_tasks_of_one_handler_wait_at_once(tmp_path: Path) -> None:
-    """A handler that waits in tasks of its own lends its core too: what they wait for is handled in this very process."""
+    """A handler that waits in tasks of its own lends its core too: what they wait for is handled in its process."""
     signals, journal = trisig.Signals(), Journal(tmp_path)
 
     @signals.handler(1, target="worker1")

@@ -18,7 +18,8 @@ from . import _errors
 
 Message: TypeAlias = dict[str, Any]
 
-MESSAGE_BYTES = 131_072
+MESSAGE_BYTES = 131_072  # more is not received
+_TEXT = MESSAGE_BYTES // 16  # characters; one may need twelve bytes in JSON
 
 _RAISED: dict[str, type[Exception]] = {
     error.__name__: error
@@ -40,7 +41,12 @@ _RAISED: dict[str, type[Exception]] = {
 def answer_of(error: Exception) -> Message:
     """How an error travels."""
     known = type(error).__name__ if type(error).__name__ in _RAISED else "RuntimeError"
-    return {"error": known, "text": str(error)}
+    return {"error": known, "text": str(error)[:_TEXT]}
+
+
+def end_of(text: str) -> str:
+    """As much of the end of a text as fits into a message."""
+    return text[-_TEXT:]
 
 
 class Asking:
@@ -59,6 +65,7 @@ class Asking:
 
         Raises:
             NoMasterError: the master is gone.
+            ValueError: the arguments are too long.
             Exception: what the master raised, as the same type.
         """
         with self._one_at_a_time:
@@ -74,20 +81,19 @@ class Asking:
             self._send({"do": do, "post": True, **arguments})
 
     def _send(self, message: Message) -> None:
+        data = json.dumps(message).encode()
+        if len(data) > MESSAGE_BYTES:
+            raise ValueError(f"{message['do']}() takes no argument of that size; the limit is some {_TEXT} characters")
         try:
-            self._socket.send(json.dumps(message).encode())
+            self._socket.send(data)
         except OSError as error:
-            raise _gone() from error
+            raise _errors.gone() from error
 
     def _receive(self) -> bytes:
         try:
             answer = self._socket.recv(MESSAGE_BYTES)
         except OSError as error:
-            raise _gone() from error
+            raise _errors.gone() from error
         if not answer:
-            raise _gone()
+            raise _errors.gone()
         return answer
-
-
-def _gone() -> _errors.NoMasterError:
-    return _errors.NoMasterError("the master is gone")

@@ -92,7 +92,7 @@ class Keeper:
         self._quiet = False
         self._ever_ready = False
         self._ready_at = 0.0
-        self._failed_with = ""
+        self._failed_with = self._summary = ""
         self._failures = 0
         self._worked = self._handling = False
         self._final = False
@@ -218,7 +218,8 @@ class Keeper:
         self._place.memory.clear()
         self._outbox.clear()
         self._greeted = self._quiet = self._worked = self._handling = False
-        self._failed_with, self._ready_at = "", 0.0
+        self._failed_with = self._summary = ""
+        self._ready_at = 0.0
         self._ends = ends
         try:
             self.pid, self._pidfd = await self._spawn(json.dumps({"name": self.name}), others.fds())
@@ -274,7 +275,7 @@ class Keeper:
     def _failed(self, status: int | None, reason: str) -> None:
         """A start that led to nothing: told, or the end of it all if that has happened too often."""
         self._failures += 1
-        error = ChildFailedError(self.name, status, self._failed_with, reason=reason)
+        error = ChildFailedError(self.name, status, self._failed_with, reason=reason, summary=self._summary)
         at_once = status is not None and not self._ever_ready
         if at_once or self._failures >= (_TRIES if self._ever_ready else _TRIES_AT_OPEN):
             raise error
@@ -297,8 +298,8 @@ class Keeper:
         self._changed.set()
         self._changed = trio.Event()
 
-    def said_failed(self, traceback: str) -> None:
-        self._failed_with = traceback
+    def said_failed(self, traceback: str, summary: str) -> None:
+        self._failed_with, self._summary = traceback, summary
 
     async def _read_raised(self, fd: int) -> None:
         while True:
@@ -338,6 +339,7 @@ class Keeper:
             message = self._receive(requests)
             if message is None:
                 return  # it has closed the socket, or sends what is no message: its death will tell more
+            self.take_raised()  # before it unregisters, say, what it has raised until now
             self._reply(requests, self._office.answer(self, message))
 
     def _reply(self, requests: socket.socket, answer: Message | None) -> None:

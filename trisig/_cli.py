@@ -7,6 +7,7 @@ one line that says so; a traceback is shown only where it is the application's o
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,13 +48,26 @@ def _read_farm(farm: str) -> tuple[str, tuple[int, ...]]:
     return name, mules
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, and exit with its status."""
+    try:
+        sys.exit(commands.main(args, prog_name="trisig", standalone_mode=False))
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "trisig"
+        click.echo(f"trisig: {error.format_message()} ({path} --help tells more)", err=True)
+        sys.exit(USAGE)
+    except click.Abort:
+        click.echo("trisig: interrupted", err=True)
+        sys.exit(FAILURE)
+
+
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="trisig")
-def main() -> None:
+def commands() -> None:
     """Signals between the processes of a trio application."""
 
 
-@main.command()
+@commands.command()
 @click.argument("application")
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="How many workers.")
 @click.option("--mules", type=click.IntRange(min=0), default=0, show_default=True, help="How many mules.")
@@ -122,7 +136,7 @@ _control = click.option(
 )
 
 
-@main.command()
+@commands.command()
 @click.argument("signum", type=click.IntRange(0, 255))
 @_control
 def send(signum: int, control: Path) -> None:
@@ -130,7 +144,7 @@ def send(signum: int, control: Path) -> None:
     _ask(control, "send", signum=signum)
 
 
-@main.command()
+@commands.command()
 @click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
 @_control
 def status(control: Path, *, as_json: bool) -> None:
@@ -139,7 +153,7 @@ def status(control: Path, *, as_json: bool) -> None:
     click.echo(json.dumps(told, indent=2) if as_json else status_text(told))
 
 
-@main.command()
+@commands.command()
 @click.argument("number", type=click.IntRange(min=1))
 @_control
 def cheap(number: int, control: Path) -> None:
@@ -147,7 +161,7 @@ def cheap(number: int, control: Path) -> None:
     _ask(control, "cheap", number=number)
 
 
-@main.command()
+@commands.command()
 @click.argument("number", type=click.IntRange(min=1))
 @_control
 def wake(number: int, control: Path) -> None:
@@ -155,7 +169,7 @@ def wake(number: int, control: Path) -> None:
     _ask(control, "wake", number=number)
 
 
-@main.command()
+@commands.command()
 @_control
 def stop(control: Path) -> None:
     """Stop the master as SIGTERM does."""

@@ -6,12 +6,12 @@ changes nothing.
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ._asking import Message, answer_of
+from ._late import LateHandlers
 from ._sources import EventSource
 from ._table import Entry, Table
 from ._targets import Topology, parse
@@ -28,7 +28,8 @@ class Asker(Protocol):
     def said_hello(self) -> None: ...
     def said_ready(self) -> None: ...
     def said_quiet(self) -> None: ...
-    def said_failed(self, traceback: str) -> None: ...
+    def said_failed(self, traceback: str, summary: str) -> None: ...
+    def push(self, message: Message) -> None: ...
 
 
 class Sources(Protocol):
@@ -39,34 +40,12 @@ class Sources(Protocol):
     def remove(self, key: int) -> None: ...
 
 
-class LateHandlers:
-    """Handlers that were registered in the master while it ran, packed, by signal number.
-
-    Args:
-        word: shared with the children, counts the registrations, so that a child knows what it lacks.
-        push: sends a message to every child.
-    """
-
-    def __init__(self, word: memoryview, push: Callable[[Message], None]) -> None:
-        self._word = word
-        self._push = push
-        self._packed: dict[int, str] = {}
-
-    def add(self, signum: int, packed: bytes) -> None:
-        text = base64.b64encode(packed).decode()
-        self._packed[signum] = text
-        self._word[0] += 1
-        self._push({"do": "late", "signum": signum, "handler": text, "count": self._word[0]})
-
-    def all(self) -> Message:
-        return {"handlers": self._packed, "count": self._word[0]}
-
-
 class Control:
     """Answers the children's requests.
 
     Args:
         changed: called after the table has changed.
+        forget: told when a child has unregistered what the application had declared.
     """
 
     def __init__(
@@ -77,6 +56,7 @@ class Control:
         late: LateHandlers,
         sources: Sources,
         changed: Callable[[], None],
+        forget: Callable[[int], object],
     ) -> None:
         self._topology = topology
         self._table = table
@@ -84,6 +64,8 @@ class Control:
         self._late = late
         self._sources = sources
         self._changed = changed
+        self._forget = forget
+        self.draining = False
         self._known: dict[str, Callable[..., object]] = {
             "hello": self._hello,
             "ready": self._ready,
@@ -110,7 +92,9 @@ class Control:
 
     def _hello(self, asker: Asker) -> Message:
         asker.said_hello()
-        return self._late.all()
+        for message in self._late.all():
+            asker.push(message)
+        return {"draining": self.draining}
 
     def _ready(self, asker: Asker) -> None:
         asker.said_ready()
@@ -118,17 +102,20 @@ class Control:
     def _quiet(self, asker: Asker) -> None:
         asker.said_quiet()
 
-    def _failed(self, asker: Asker, traceback: str) -> None:
-        asker.said_failed(traceback)
+    def _failed(self, asker: Asker, traceback: str, summary: str) -> None:
+        asker.said_failed(traceback, summary)
 
-    def _register(self, asker: Asker, signum: int, target: str) -> None:
+    def _register(self, asker: Asker, signum: int, target: str) -> int:
         parsed = parse(target)
         self._topology.members(parsed)
-        self._table.register(signum, Entry(parsed, asker.name))
+        change = self._table.register(signum, Entry(parsed, asker.name))
+        self._late.drop(signum)
         self._changed()
+        return change
 
     def _unregister(self, _asker: Asker, signum: int) -> None:
         self._table.unregister(signum)
+        self._forget(signum)
         self._changed()
 
     def _wait(self, asker: Asker, key: int, signum: int | None) -> None:

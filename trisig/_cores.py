@@ -26,6 +26,10 @@ class Core:
         self.waiting = 0  # tasks of the handler
         self.lent = self.over = False
 
+    def waits(self) -> bool:
+        """Whether any task of the handler does."""
+        return self.waiting > 0
+
     def __enter__(self) -> Self:
         _held.set(self)
         return self
@@ -105,11 +109,11 @@ class Cores:
 
     async def _take_back(self, core: Core) -> None:
         async with core.taking_back:
-            if core.lent and not core.waiting and not core.over:
+            if core.lent and not core.waits() and not core.over:
                 await self._free.acquire()
                 core.lent = False
                 self._tell()
-                if core.waiting:  # another task of the handler began to wait meanwhile
+                if core.waits():  # another task of the handler began to, meanwhile
                     self._lend(core)
 
     def _release(self) -> None:

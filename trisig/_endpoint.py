@@ -36,16 +36,9 @@ class Endpoint:
     def __init__(self, commands: dict[str, Command]) -> None:
         self._commands = commands
 
-    async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen until cancelled; started once clients can connect.
-
-        Raises:
-            trio.BusyResourceError: another master listens there.
-            OSError: the socket cannot be made there.
-        """
-        async with _listener(path) as listener:
-            task_status.started()
-            await trio.serve_listeners(self._talk, [listener])
+    async def serve(self, listener: trio.SocketListener) -> None:
+        """Answer whoever connects, until cancelled."""
+        await trio.serve_listeners(self._talk, [listener])
 
     async def _talk(self, stream: trio.SocketStream) -> None:
         async with stream:
@@ -92,7 +85,13 @@ async def _lines(stream: trio.SocketStream) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def _listener(path: Path) -> AsyncIterator[trio.SocketListener]:
+async def open_listener(path: Path) -> AsyncIterator[trio.SocketListener]:
+    """Make the socket for the length of a block; from its start on clients can connect, and wait.
+
+    Raises:
+        trio.BusyResourceError: another master listens there.
+        OSError: the socket cannot be made there.
+    """
     sock = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
     with sock:
         os.fchmod(sock.fileno(), 0o600)  # Linux takes it over when the socket gets its name
@@ -110,7 +109,7 @@ async def _bind(sock: trio.socket.SocketType, path: Path) -> None:
         await sock.bind(str(path))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise OSError(error.errno, f"control socket {path}: {error.strerror}") from None
+            raise OSError(f"control socket {path}: {error.strerror or error}") from None
         await _clear(path)
         await sock.bind(str(path))
 

@@ -21,6 +21,10 @@ class NoMasterError(RuntimeError):
     """The verb needs a running master, and this `Signals` has none."""
 
 
+def gone() -> NoMasterError:
+    return NoMasterError("the master is gone")
+
+
 class ChildFailedError(RuntimeError):
     """A child could not start, or kept dying until the master gave up.
 
@@ -30,19 +34,17 @@ class ChildFailedError(RuntimeError):
         traceback: the child's own traceback, empty if it had none to send.
     """
 
-    def __init__(self, process: str, status: int | None, traceback: str = "", *, reason: str = "") -> None:
+    def __init__(
+        self, process: str, status: int | None, traceback: str = "", *, reason: str = "", summary: str = ""
+    ) -> None:
         self.process = process
         self.status = status
         self.traceback = traceback
-        super().__init__(f"{process} {reason or 'failed to start'} ({_said(status)}){_last_line(traceback)}")
+        because = f": {summary}" if summary else ""
+        super().__init__(f"{process} {reason or 'failed to start'} ({_said(status)}){because}")
 
 
 def _said(status: int | None) -> str:
     if status is None:
         return "it never ran"
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-
-
-def _last_line(traceback: str) -> str:
-    lines = traceback.strip().splitlines()
-    return f": {lines[-1].strip()}" if lines else ""

@@ -17,10 +17,11 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         yield from leaves(inner)
 
 
-def only(error: BaseException) -> BaseException:
-    """The sole exception inside nested groups; the group itself if there are several."""
-    inside = list(leaves(error))
-    return inside[0] if len(inside) == 1 else error
+def peeled(error: BaseException) -> BaseException:
+    """What is inside of groups that hold one thing each: an exception, or a group of several."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 class Body:

@@ -1,8 +1,8 @@
 """Handlers: what may be one, and how one that is registered late reaches processes that already run.
 
 Handlers registered before the master opens need nothing: the children are forked with them. One that is
-registered in the master afterwards is sent to them, by name if it can be imported, else by value: its code,
-with the globals of its module as they are over there, and whatever its closure holds, pickled.
+registered in the master afterwards is sent to them by value: its code, with the globals of its module as they are
+over there, and whatever its closure holds, pickled. What cannot travel like this, but can be imported, goes by name.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ def check_handler(handler: object) -> None:
     """
     if not callable(handler):
         raise TypeError(f"a handler is a function of one argument, not {handler!r}")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise TypeError(
+            f"handler {name_of(handler)} yields, so calling it would run nothing of it; write it without yield"
+        )
     try:
-        parameters = inspect.signature(handler)
+        parameters = inspect.signature(handler, follow_wrapped=False)  # what is called is the wrapper
     except (ValueError, TypeError):
         return  # a builtin that does not tell
     try:
@@ -51,7 +55,7 @@ def check_callable(fn: object, what: str) -> None:
         raise TypeError(f"{what} is a function, not {fn!r}")
     given = {"task_status": None} if takes_task_status(fn) else {}
     try:
-        inspect.signature(fn).bind(**given)
+        inspect.signature(fn, follow_wrapped=False).bind(**given)
     except ValueError:
         return
     except TypeError:
@@ -68,14 +72,21 @@ def pack(handler: Handler, signals: object) -> bytes:
     Raises:
         TypeError: it holds something that exists in this process only.
     """
-    out = io.BytesIO()
     try:
-        _Packer(out, signals).dump(handler)
-    except Exception as error:
-        raise TypeError(
-            f"handler {name_of(handler)} cannot be sent to the running processes ({error}); "
-            "register it before the master opens, or define it at module level"
-        ) from error
+        return _packed(handler, signals, by_name=False)
+    except Exception as error:  # noqa: BLE001  pickle raises what it likes
+        try:
+            return _packed(handler, signals, by_name=True)
+        except Exception:  # noqa: BLE001  the first one says what it holds
+            raise TypeError(
+                f"handler {name_of(handler)} cannot be sent to the running processes ({error}); "
+                "register it before the master opens, or define it at module level"
+            ) from error
+
+
+def _packed(handler: Handler, signals: object, *, by_name: bool) -> bytes:
+    out = io.BytesIO()
+    _Packer(out, signals, by_name=by_name).dump(handler)
     return out.getvalue()
 
 
@@ -86,9 +97,10 @@ def unpack(packed: bytes, signals: object) -> Handler:
 
 
 class _Packer(pickle.Pickler):
-    def __init__(self, out: io.BytesIO, signals: object) -> None:
+    def __init__(self, out: io.BytesIO, signals: object, *, by_name: bool) -> None:
         super().__init__(out)
         self._signals = signals
+        self._by_name = by_name
 
     def persistent_id(self, obj: object) -> object:
         return "signals" if obj is self._signals else None
@@ -96,12 +108,15 @@ class _Packer(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.ModuleType):
             return importlib.import_module, (obj.__name__,)
-        if isinstance(obj, types.FunctionType) and not _importable(obj):
+        if isinstance(obj, types.FunctionType) and not self._goes_by_name(obj):
             # The state is set after the function exists, so that a function may refer to itself.
             cells = tuple(cell.cell_contents for cell in obj.__closure__ or ())
             state = (cells, obj.__defaults__, obj.__kwdefaults__, obj.__dict__)
             return _build, (marshal.dumps(obj.__code__), obj.__module__, obj.__qualname__), state, None, None, _fill
         return NotImplemented
+
+    def _goes_by_name(self, function: types.FunctionType) -> bool:
+        return (self._by_name and _importable(function)) or function in (_build, _fill, importlib.import_module)
 
 
 class _Unpacker(pickle.Unpickler):
@@ -141,7 +156,7 @@ def check_async(fn: Callable[..., object], what: str) -> None:
     Raises:
         TypeError: a function or method that is not async.
     """
-    if inspect.isroutine(inspect.unwrap(fn)) and not inspect.iscoroutinefunction(inspect.unwrap(fn)):
+    if inspect.isroutine(fn) and not any(map(inspect.iscoroutinefunction, (fn, inspect.unwrap(fn)))):
         name = name_of(fn)
         raise TypeError(f"{what} runs for as long as its process: write async def {name.split('.')[-1]}(), not def")
 
@@ -149,6 +164,9 @@ def check_async(fn: Callable[..., object], what: str) -> None:
 def takes_task_status(service: Callable[..., object]) -> bool:
     """Whether a service reports that it has started."""
     try:
-        return "task_status" in inspect.signature(service).parameters
+        own = inspect.signature(service, follow_wrapped=False).parameters
+        wrapped = inspect.signature(service).parameters
     except (ValueError, TypeError):
         return False
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values())
+    return "task_status" in own or (passes_on and "task_status" in wrapped)

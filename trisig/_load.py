@@ -8,15 +8,13 @@ application's own code raised (`ApplicationError`, its traceback without the fra
 import importlib
 import importlib.util
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 
 from ._signals import Signals
+from ._tracebacks import own_frames, own_traceback
 
 DEFAULT_NAME = "signals"
-_PACKAGE = str(Path(__file__).parent)
-_IMPORTLIB = str(Path(importlib.__file__).parent)
 
 
 class LoadError(ValueError):
@@ -42,7 +40,7 @@ def load_signals(application: str) -> Signals:
     if place.endswith(".py"):
         module = _import_file(Path(place))
     else:
-        _put_first(Path.cwd())
+        _put_first(_here())
         module = _import_module(place)
     return _pick(module, place, name)
 
@@ -56,15 +54,27 @@ def _split(application: str) -> tuple[str, str]:
     return place, name
 
 
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise LoadError("the current directory has been removed: change to another one") from None
+
+
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        raise LoadError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    if not is_there:
         raise LoadError(f"there is no file {str(path)!r}: write the path of a Python file, like ./app.py:signals")
     if not path.stem.isidentifier():
         raise LoadError(f"{path.name!r} is no name that Python can import: use letters, digits and underscores")
     _put_first(path.resolve().parent)
     module = _import_module(path.stem)
     if module.__file__ is None or not path.samefile(module.__file__):
-        raise LoadError(f"{path.name!r} is hidden by Python's own module {path.stem!r}: give the file another name")
+        hides = module.__file__ or "a module of Python's own"
+        raise LoadError(f"{path.name!r} is hidden by {hides}: give the file another name")
     return module
 
 
@@ -73,17 +83,21 @@ def _import_module(name: str) -> ModuleType:
         raise LoadError(f"{name!r} is no module name: write it as in an import statement, like package.app:signals")
     try:
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001  whatever the application raises is what the user has to see
-        if isinstance(error, ModuleNotFoundError) and not _own_frames(error):
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        raise ApplicationError(f"trisig: {name!r} ended the program while it was imported: {error!r}\n") from None
+    except BaseException as error:  # noqa: BLE001  whatever the application raises is what the user has to see
+        if isinstance(error, (ImportError, OSError)) and not own_frames(error):
             raise LoadError(
                 f"cannot import {name!r} ({error}): write a module that Python finds from here, or a file, like app.py"
             ) from None
-        raise ApplicationError(_own_traceback(error)) from None
+        raise ApplicationError(own_traceback(error)) from None
 
 
 def _put_first(directory: Path) -> None:
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
+    path = str(directory)
+    sys.path[:] = [path, *(other for other in sys.path if other != path)]
 
 
 def _pick(module: ModuleType, place: str, name: str) -> Signals:
@@ -94,27 +108,3 @@ def _pick(module: ModuleType, place: str, name: str) -> Signals:
     others = [other for other, value in vars(module).items() if isinstance(value, Signals)]
     advice = f"write {place}:{others[0]}" if others else f"write there: {name} = trisig.Signals()"
     raise LoadError(f"{place!r} {problem}: {advice}")
-
-
-def _is_ours(filename: str) -> bool:
-    return filename.startswith((_PACKAGE, _IMPORTLIB, "<frozen importlib"))
-
-
-def _own_frames(error: BaseException) -> list[str]:
-    files = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
-    return [filename for filename in files if not _is_ours(filename)]
-
-
-def _own_traceback(error: BaseException) -> str:
-    report = traceback.TracebackException.from_exception(error)
-    _strip(report)
-    return "".join(report.format())
-
-
-def _strip(report: traceback.TracebackException) -> None:
-    """Remove the frames of trisig and importlib from a report and from all that it chains."""
-    report.stack[:] = [frame for frame in report.stack if not _is_ours(frame.filename)]
-    related = [report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())]
-    for other in related:
-        if other is not None:
-            _strip(other)

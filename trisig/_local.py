@@ -16,9 +16,11 @@ from itertools import count
 import trio
 
 from . import _handlers
-from ._control import LateHandlers, Sources
+from ._control import Sources
+from ._errors import gone
 from ._handlers import Handler
 from ._interrupt import uninterrupted
+from ._late import LateHandlers
 from ._raiser import Gate, Outbox, Raiser
 from ._signum import check_signum
 from ._sources import EventSource
@@ -88,9 +90,20 @@ class LocalRaiser(Raiser):
             self._piped = True
             self.take()
 
+    def refuse(self) -> None:
+        """Accept what other threads have raised until now, and nothing any more."""
+        self._write = self._refuse
+        self._piped = True
+        self.take()
+
+    def _refuse(self, *_: object) -> None:
+        raise gone()
+
     def close(self) -> None:
-        os.close(self.pipe)
-        os.close(self._other_threads)
+        """Let go of the pipe, after `refuse`."""
+        for fd in (self.pipe, self._other_threads):
+            trio.lowlevel.notify_closing(fd)
+            os.close(fd)
 
 
 @uninterrupted
@@ -135,8 +148,8 @@ class Local:
         parsed = parse(target)
         self._topology.members(parsed)
         packed = _handlers.pack(handler, self._signals)
-        self._table.register(signum, Entry(parsed))
-        self._late.add(signum, packed)
+        change = self._table.register(signum, Entry(parsed))
+        self._late.add(signum, packed, change)
         self._changed()
 
     def unregister(self, signum: int) -> None:
@@ -159,8 +172,9 @@ class Local:
         try:
             self._desk.ask(_ME, key, signum)
             await wait.over.wait()
+            if wait.signum is None:
+                raise gone()
             took = True
-            assert wait.signum is not None
             return wait.signum
         finally:
             del self._waits[key]
@@ -171,3 +185,8 @@ class Local:
         wait = self._waits[key]
         wait.signum = signum
         wait.over.set()
+
+    def end_waits(self) -> None:
+        """The master has ended: whoever still waits is told."""
+        for wait in self._waits.values():
+            wait.over.set()

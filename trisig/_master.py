@@ -25,13 +25,15 @@ import trio
 
 from ._asking import Message
 from ._children import Keeper
-from ._control import Control, LateHandlers
+from ._control import Control
 from ._dispatcher import Dispatcher
+from ._errors import NoMasterError
 from ._events import Sources
 from ._harakiri import Harakiri
 from ._interrupt import uninterrupted
 from ._journal import Journal
 from ._kernel import set_name
+from ._late import LateHandlers
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
 from ._options import Options
@@ -64,6 +66,7 @@ class Master:
         self._signals = signals
         self._journal = journal
         self._app = app = application_of(signals)
+        self._before = app.link, app.in_child
         self._topology = topology
         self._options = options
         places = topology.processes()
@@ -90,7 +93,13 @@ class Master:
         self._sources = Sources(self._raiser.send, from_spec)
         self._late = LateHandlers(self._shared.late, self._push_all)
         self._control = Control(
-            topology, self._table, self._dispatcher.desk, self._late, self._sources, self._dispatcher.refresh
+            topology,
+            self._table,
+            self._dispatcher.desk,
+            self._late,
+            self._sources,
+            self._dispatcher.refresh,
+            self._forget,
         )
         self._local = Local(
             signals,
@@ -131,6 +140,7 @@ class Master:
 
         Raises:
             ValueError: there is no such worker.
+            NoMasterError: the master has ended.
         """
         slot, keeper = self._worker(number)
         slot.active = False
@@ -143,6 +153,7 @@ class Master:
 
         Raises:
             ValueError: there is no such worker.
+            NoMasterError: the master has ended.
         """
         slot, keeper = self._worker(number)
         slot.active = True
@@ -156,6 +167,8 @@ class Master:
         name = f"worker{number}"
         if name not in self._keepers:
             raise ValueError(f"there is no {name}; there are {self._topology.workers} workers")
+        if not self._runs:
+            raise NoMasterError(f"this master has ended, and {name} with it")
         return self._dispatcher.slots[name], self._keepers[name]
 
     def statistics(self) -> MasterStatistics:
@@ -220,6 +233,9 @@ class Master:
     async def _spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
         return await self._zygote.spawn(job, fds)
 
+    def _forget(self, signum: int) -> None:
+        self._app.handlers.pop(signum, None)
+
     def _private_fds(self) -> list[int]:
         return [fd for keeper in self._keepers.values() for fd in keeper.fds()]
 
@@ -262,8 +278,7 @@ class Master:
             self._options.cores,
             self._outbox(name),
         )
-        self._app.link = child
-        self._app.in_child = True
+        self._app.become_childs(child)
         trio.run(child.run)
 
     def _declared_for(self, info: ProcessInfo) -> Declared:
@@ -286,6 +301,7 @@ class Master:
         try:
             self._zygote.open()
         except BaseException:
+            self._unlink()
             self._close()
             raise
         self._app.link = self._local
@@ -312,10 +328,17 @@ class Master:
         finally:
             self._runs = False
             self._hurry.cancel()
+            self._unlink()
             with trio.CancelScope(shield=True):
                 await self._zygote.aclose()
             self._final = self.statistics()
             self._close()
+
+    def _unlink(self) -> None:
+        """Nobody can raise or wait any more; what other threads raised until now is accepted."""
+        self._app.link, self._app.in_child = self._before
+        self._raiser.refuse()
+        self._local.end_waits()
 
     def _close(self) -> None:
         self._raiser.close()
@@ -351,6 +374,7 @@ class Master:
             self._hurry.deadline = trio.current_time() + self._options.grace
             self._sources_scope.cancel()
             self._dispatcher.keep_wanting()
+            self._control.draining = True
             self._push_all({"do": "drain"})
             for keeper in self._keepers.values():
                 await keeper.quiet()

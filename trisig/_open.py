@@ -68,26 +68,21 @@ async def open_master(
     options = Options(cores, grace, max_attempts, max_queued, handler_timeout, on_dead_letter)
     app = application_of(signals)
     app.check(topology)
-    if app.link is not None and not app.in_child:
-        raise trio.BusyResourceError(
-            "these signals have an open master already; use another Signals for another master"
-        )
-    before = app.link, app.in_child
-    master = await _make_master(signals, topology, options, journal)
-    try:
-        with unwrapped() as body:
-            async with trio.open_nursery() as nursery:
-                master.begin()
-                try:
-                    await nursery.start(master.run)
-                    with body:
-                        yield master
-                finally:
-                    with trio.CancelScope(shield=True):
-                        await master.end()
-                    app.link, app.in_child = before
-    finally:
-        master.report()
+    with app.opening():
+        master = await _make_master(signals, topology, options, journal)
+        try:
+            with unwrapped() as body:
+                async with trio.open_nursery() as nursery:
+                    master.begin()
+                    try:
+                        await nursery.start(master.run)
+                        with body:
+                            yield master
+                    finally:
+                        with trio.CancelScope(shield=True):
+                            await master.end()
+        finally:
+            master.report()
 
 
 async def _make_master(

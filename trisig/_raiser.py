@@ -13,7 +13,7 @@ from typing import Protocol
 
 import trio
 
-from ._errors import NoMasterError
+from ._errors import gone
 from ._signum import SIGNALS, check_signum
 
 _BYTES = tuple(bytes((signum,)) for signum in range(SIGNALS))
@@ -31,7 +31,8 @@ class Gate:
         return bool(self.word[0])
 
     def close(self) -> None:
-        """Let go of the descriptor, in the process that made the gate."""
+        """Let go of the descriptor, in the process that made the gate; who waits for it is told."""
+        trio.lowlevel.notify_closing(self.fd)
         os.close(self.fd)
 
     def shut(self) -> None:
@@ -84,7 +85,7 @@ class Raiser:
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError:
-            raise NoMasterError("the master is gone") from None
+            raise gone() from None
 
     def _write_noted(self, fd: int, byte: bytes) -> None:
         """Note the signal, then raise it; both or neither, unless the process is killed in between."""
@@ -114,7 +115,11 @@ class Raiser:
                 try:
                     return self.send_nowait(signum)
                 except trio.WouldBlock:
+                    pass
+                try:
                     await self._room()
+                except trio.ClosedResourceError:
+                    raise gone() from None
 
     async def _room(self) -> None:
         if self._gate.closed:

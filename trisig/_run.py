@@ -7,13 +7,13 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from ._endpoint import Command, Endpoint
+from ._endpoint import Command, Endpoint, open_listener
 from ._groups import unwrapped
 from ._ledger import DeadLetter
 from ._master import Master
@@ -67,6 +67,8 @@ def run(
         OSError: the socket cannot be made.
         Exception: as `open_master`.
     """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # as some supervisors leave it
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     opened = partial(
         open_master,
         signals,
@@ -108,17 +110,23 @@ async def _main(
 ) -> int:
     stopper = _Stopper()
     with unwrapped(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as arrivals:
-        async with trio.open_nursery() as nursery:
+        async with _listening(control) as listener, trio.open_nursery() as nursery:
             nursery.start_soon(stopper.listen, arrivals)
             with stopper.body:
                 async with opened() as stopper.master:
-                    if control is not None:
-                        await nursery.start(Endpoint(_commands(signals, stopper.master, stopper.body)).serve, control)
+                    if listener is not None:
+                        endpoint = Endpoint(_commands(signals, stopper.master, stopper.body))
+                        nursery.start_soon(endpoint.serve, listener)
                     log.info("master: ready, %s", _told(stopper.master))
                     await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     log.info("master: stopped")
     return 0
+
+
+def _listening(path: Path | None) -> AbstractAsyncContextManager[trio.SocketListener | None]:
+    """The control socket, made before any child is: what is wrong with its path is said at once."""
+    return nullcontext() if path is None else open_listener(path)
 
 
 def _commands(signals: Signals, master: Master, body: trio.CancelScope) -> dict[str, Command]:

@@ -39,6 +39,7 @@ class Runner:
         lane: the reading end of its lane, non-blocking.
         bell: an eventfd that the master waits for.
         handlers: 256 handlers or None, read afresh for every signal.
+        registering: handlers whose registration is under way, by number.
         late: the shared word that counts the handlers which were registered late.
         cores: how many async handlers may run at a time.
     """
@@ -50,6 +51,7 @@ class Runner:
         lane: int,
         bell: int,
         handlers: list[Handler | None],
+        registering: dict[int, Handler],
         late: memoryview,
         cores: int,
     ) -> None:
@@ -60,6 +62,7 @@ class Runner:
         self._lane = lane
         self._bell = bell
         self._handlers = handlers
+        self._registering = registering
         self._late = late
         self.late_known = 0
         self.cores = Cores(cores, WINDOW, self._words[FREE_CORES : FREE_CORES + 1], self._ring_if_wanted)
@@ -124,7 +127,7 @@ class Runner:
         self._taken += len(signals)
         return bool(signals)
 
-    def _run(self, nursery: trio.Nursery) -> bool:  # noqa: C901  see below
+    def _run(self, nursery: trio.Nursery) -> bool:  # noqa: C901, PLR0912  see below
         """Run what can run now, for about one slice; whether there is more to run.
 
         One long function: this is the path that every signal takes.
@@ -138,7 +141,7 @@ class Runner:
                     index = number % WINDOW
                     number += 1
                     handler = handlers[signum]
-                    if handler is None:
+                    if handler is None and (handler := self._registering.get(signum)) is None:
                         self._unknown(signum, index)
                         continue
                     marks[index] = STARTED
@@ -147,6 +150,9 @@ class Runner:
                     except Exception:  # noqa: BLE001  whatever a handler raises is logged, and counted
                         self._failed(signum)
                         marks[index] = FAILED
+                    except (SystemExit, KeyboardInterrupt) as error:
+                        self._ends(signum, error)
+                        raise
                     else:
                         if result is not None and inspect.isawaitable(result):
                             marks[index] = ASIDE
@@ -176,6 +182,9 @@ class Runner:
             "%s: the handler of signal %d failed", self._name, signum
         )
 
+    def _ends(self, signum: int, error: BaseException) -> None:
+        log.error("%s: the handler of signal %d ends the process: %r", self._name, signum, error)
+
     def _ran(self, signum: int) -> None:
         for watcher in list(self.watchers):
             watcher(signum)
@@ -194,6 +203,9 @@ class Runner:
             except Exception:  # noqa: BLE001  whatever a handler raises is logged, and counted
                 self._failed(signum)
                 state = FAILED
+            except (SystemExit, KeyboardInterrupt) as error:
+                self._ends(signum, error)
+                raise
         self._list(number, state)
         self._ring_if_wanted()
         self._ran(signum)

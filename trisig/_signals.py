@@ -7,9 +7,12 @@ link; declarations are kept here, so that they hold for every master that opens 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import trio
 
 from . import _handlers
 from ._errors import NoMasterError
@@ -57,6 +60,28 @@ class Application:
         self.sources: dict[EventSource, int | None] = {}
         self.link: Link | None = None
         self.in_child = False
+        self._has_master = False
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """One master at a time, from the moment on which it is asked for.
+
+        Raises:
+            trio.BusyResourceError: there is one already.
+        """
+        if self._has_master:
+            raise trio.BusyResourceError(
+                "these signals have an open master already; use another Signals for another master"
+            )
+        self._has_master = True
+        try:
+            yield
+        finally:
+            self._has_master = False
+
+    def become_childs(self, link: Link) -> None:
+        """This is a child now; its master is another process."""
+        self.link, self.in_child, self._has_master = link, True, False
 
     def check(self, topology: Topology) -> None:
         """Everything that was declared must name processes that there will be.
@@ -114,6 +139,8 @@ class Signals(ExternalEvents):
 
     def handler(self, signum: int, target: str = "worker") -> Callable[[H], H]:
         """Decorate the handler of a signal; returns the function unchanged. See `register`."""
+        check_signum(signum)
+        parse(target)
 
         def decorate(handler: H) -> H:
             self.register(signum, target, handler)
@@ -203,8 +230,10 @@ class Signals(ExternalEvents):
 
         Raises:
             TargetError: not a target, or one that means the first available process.
+            RuntimeError: a master is open.
         """
         parsed = None if target is None else parse_fixed(target)
+        self._before_the_fork("a start hook")
 
         def decorate(hook: F) -> F:
             _handlers.check_callable(hook, "a start hook")
@@ -224,8 +253,10 @@ class Signals(ExternalEvents):
 
         Raises:
             TargetError: not a target, or one that means the first available process.
+            RuntimeError: a master is open.
         """
         parsed = parse_fixed(target)
+        self._before_the_fork("a service")
 
         def decorate(service: S) -> S:
             _handlers.check_callable(service, "a service")
@@ -234,6 +265,10 @@ class Signals(ExternalEvents):
             return service
 
         return decorate
+
+    def _before_the_fork(self, what: str) -> None:
+        if self._app.link is not None:
+            raise RuntimeError(f"{what} is declared before the master opens: the processes are forked with it")
 
     # Event sources
 
@@ -269,6 +304,12 @@ def _check_source(source: object) -> None:
         raise TypeError(f"a source is an instance of trisig.EventSource, not {source!r}")
 
 
-def application_of(signals: Signals) -> Application:
-    """What the master works with."""
+def application_of(signals: object) -> Application:
+    """What the master works with.
+
+    Raises:
+        TypeError: not a `Signals`.
+    """
+    if not isinstance(signals, Signals):
+        raise TypeError(f"a master is opened with an instance of trisig.Signals, not {signals!r}")
     return signals._app  # noqa: SLF001  the one door from the public object to its declarations

@@ -73,10 +73,11 @@ class Table(TableView):
     def __getitem__(self, signum: int) -> Entry | None:
         return self._entries[signum]
 
-    def register(self, signum: int, entry: Entry) -> None:
+    def register(self, signum: int, entry: Entry) -> int:
+        """Make an entry; returns which change of the table it is."""
         if self._entries[check_signum(signum)] is not None:
             raise taken(signum)
-        self._write(signum, entry)
+        return self._write(signum, entry)
 
     def unregister(self, signum: int) -> None:
         if self._entries[check_signum(signum)] is None:
@@ -90,8 +91,9 @@ class Table(TableView):
             self._write(signum, None)
         return ended
 
-    def _write(self, signum: int, entry: Entry | None) -> None:
-        change = self._words[_CHANGES] + 1
+    def _write(self, signum: int, entry: Entry | None) -> int:
+        change: int = self._words[_CHANGES] + 1
         self._entries[signum] = entry
         self._words[_CHANGES] = change
         self._words[signum] = change if entry else 0
+        return change

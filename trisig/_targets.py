@@ -70,7 +70,7 @@ class Topology:
             raise ValueError(f"a farm's name is text, for example 'busy', not {name!r}")
         if isinstance(members, (str, bytes)) or not isinstance(members, Iterable):
             raise TypeError(f"farm {name!r}: write the numbers of its mules, for example (1, 2), not {members!r}")
-        numbers = tuple(dict.fromkeys(members))
+        numbers = tuple(members)
         if not numbers:
             raise TargetError(f"farm {name!r} has no mules; write the numbers of its mules, for example (1, 2)")
         for number in numbers:
@@ -78,7 +78,7 @@ class Topology:
                 raise TypeError(f"farm {name!r}: a mule is named by its number, not {number!r}")
             if not 1 <= number <= self.mules:
                 raise TargetError(f"farm {name!r} names mule{number}, but {_have(self.mules, 'mule')}")
-        return numbers
+        return tuple(dict.fromkeys(numbers))
 
     def count(self, kind: Kind) -> int:
         return {"worker": self.workers, "mule": self.mules, "spooler": self.spoolers}.get(kind, 0)

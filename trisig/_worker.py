@@ -9,11 +9,9 @@ socket, to leave. Whatever fails before `ready` is reported to the master with i
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -24,8 +22,9 @@ import trio
 from . import _asking, _handlers
 from ._asking import Asking
 from ._errors import NoMasterError
-from ._groups import only
+from ._groups import peeled
 from ._handlers import Handler
+from ._late import Arriving
 from ._process import ProcessInfo
 from ._raiser import Gate, Outbox, Raiser
 from ._runner import Runner
@@ -34,6 +33,7 @@ from ._signum import SIGNALS, check_signum
 from ._sources import BuiltinSource, EventSource
 from ._table import TableView
 from ._targets import parse
+from ._tracebacks import own_traceback, summary_of
 from ._wires import ChildEnds
 
 log = logging.getLogger("trisig")
@@ -87,13 +87,25 @@ class Child:
         self._pushes = ends.pushes
         self._late = shared.late
         self._late_grew = trio.Event()
+        self._arriving = Arriving()
+        self._changes: dict[int, int] = {}  # of the table, by which the handlers that came later were registered
+        self._registering: dict[int, Handler] = {}
         self._asking = Asking(ends.requests)
         self._raiser = Raiser(ends.raised, gate, outbox)
         self.send_nowait = self._raiser.send_nowait  # no call between
         self.send = self._raiser.send
         self._table = TableView(shared.table)
         self._handlers = [declared.handlers.get(signum) for signum in range(SIGNALS)]
-        self._runner = Runner(info.name, shared.slots[slot], ends.lane, ends.bell, self._handlers, shared.late, cores)
+        self._runner = Runner(
+            info.name,
+            shared.slots[slot],
+            ends.lane,
+            ends.bell,
+            self._handlers,
+            self._registering,
+            shared.late,
+            cores,
+        )
         self._waits: dict[int, _Wait] = {}
         self._keys = count()
         self._services = trio.CancelScope()
@@ -108,13 +120,13 @@ class Child:
 
     def register(self, signum: int, target: str, handler: Handler) -> None:
         parse(target)
-        # In place before the master knows: the first signal may be faster than its answer.
-        before, self._handlers[signum] = self._handlers[signum], handler
+        # The first signal may be faster than the answer, if this is not the thread that runs handlers.
+        self._registering[signum] = handler
         try:
-            self._asking.ask("register", signum=signum, target=target)
-        except BaseException:
-            self._handlers[signum] = before
-            raise
+            change = self._asking.ask("register", signum=signum, target=target)
+        finally:
+            del self._registering[signum]
+        self._handlers[signum], self._changes[signum] = handler, change
 
     def unregister(self, signum: int) -> None:
         self._asking.ask("unregister", signum=signum)
@@ -172,7 +184,7 @@ class Child:
         except NoMasterError:
             os._exit(1)  # nobody is left to tell, and the kernel is about to end this process anyway
         except BaseException as error:  # noqa: BLE001  it is reported, and ends the process
-            end = only(error)
+            end = peeled(error)
             if not isinstance(end, SystemExit):
                 self._report(end)
                 end = SystemExit(1)
@@ -180,13 +192,12 @@ class Child:
 
     async def _live(self) -> None:
         async with trio.open_nursery() as machine:
-            known = self._asking.ask("hello")
-            self._learn(known["handlers"])
-            self._runner.late_known = known["count"]
+            if self._asking.ask("hello")["draining"]:
+                self._services.cancel()
             machine.start_soon(self._read_pushes)
             for hook in self._declared.hooks:
                 await _call(hook)
-            if self._services.cancel_called:  # a shutdown has begun while this process started
+            if self._services.cancel_called:  # a shutdown has begun
                 self._asking.post("quiet")
             else:
                 await machine.start(self._run_services)
@@ -207,11 +218,11 @@ class Child:
         self._asking.post("quiet")
 
     def _report(self, error: BaseException) -> None:
-        text = "".join(traceback.format_exception(error))
+        text, summary = own_traceback(error), summary_of(error)
         if self._ready:
             log.error("%s: ends because of an error\n%s", self.info.name, text.rstrip())
         else:
-            self._asking.post("failed", traceback=text[-_asking.MESSAGE_BYTES // 4 :])
+            self._asking.post("failed", traceback=_asking.end_of(text), summary=_asking.end_of(summary))
 
     async def _read_pushes(self) -> None:
         while True:
@@ -230,8 +241,10 @@ class Child:
         if do == "grant":
             self._granted(message["key"], message["signum"])
         elif do == "late":
+            self._learn(message)
+        elif do == "known":
             self._runner.late_known = message["count"]
-            self._learn({message["signum"]: message["handler"]})
+            self._late_grew.set()
         elif do == "drain":
             self._services.cancel()
         elif do == "ring":
@@ -243,14 +256,18 @@ class Child:
             wait.signum, wait.granted = signum, True
             wait.over.set()
 
-    def _learn(self, late: dict[str, str]) -> None:
-        """Take over handlers that were registered in the master after this process was forked."""
-        for signum, packed in late.items():
+    def _learn(self, message: dict[str, Any]) -> None:
+        """Take over a handler that was registered in the master after this process was forked."""
+        packed = self._arriving.add(message)
+        if packed is None:
+            return
+        signum, change = message["signum"], message["change"]
+        if change > self._changes.get(signum, 0):  # else this process has registered one meanwhile
+            self._changes[signum] = change
             try:
-                self._handlers[int(signum)] = _handlers.unpack(base64.b64decode(packed), self._signals)
+                self._handlers[signum] = _handlers.unpack(packed, self._signals)
             except Exception:
                 log.exception("%s: the handler of signal %s cannot be used here", self.info.name, signum)
-        self._late_grew.set()
 
     async def _catch_up(self) -> None:
         while self._runner.late_known != self._late[0]:
