@@ -160,7 +160,8 @@ def test_a_parent_that_ignores_dead_children(directory: Path) -> None:
     """SIGCHLD, ignored when the command starts, is no reason not to start."""
     ignoring = partial(signal.signal, signal.SIGCHLD, signal.SIG_IGN)
     command = [*TRISIG, "run", "app"]
-    with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True, preexec_fn=ignoring) as process:
+    start_ignoring = partial(subprocess.Popen, command, preexec_fn=ignoring)
+    with start_ignoring(cwd=directory, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "worker1 app serves\n"
         process.terminate()

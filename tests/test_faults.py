@@ -664,7 +664,7 @@ def last(signum):
 async def raise_all():
     for _ in range(2000):
         await signals.send(1)
-    for _ in range(20):
+    for _ in range(5):
         await signals.send(2)
     await signals.send(3)
     import trio
@@ -672,18 +672,33 @@ async def raise_all():
 """
 
 
+COMMAND = "import sys; from trisig._cli import main; main(['run', sys.argv[1], '--workers', '3', '--grace', '20'])"
+PROGRAM = """
+import logging, sys
+sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+from noisy import signals
+import trisig
+if len(sys.argv) > 2:
+    logging.basicConfig(level="INFO")
+sys.exit(trisig.run(signals, workers=3, grace=20))
+"""
+
+
 @pytest.mark.parametrize("state", ["full", "closed"])
-async def test_a_standard_error_that_nobody_reads_stops_no_signal(state: str, tmp_path: Path) -> None:
-    """With standard error full, or its reader gone, lines are lost and signals are not, in master and children."""
+@pytest.mark.parametrize(("how", "args"), [(COMMAND, ()), (PROGRAM, ()), (PROGRAM, ("configured",))])
+async def test_a_standard_error_that_nobody_reads_stops_no_signal(
+    state: str, how: str, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With standard error full, or its reader gone, lines are lost and signals are not, in master and children.
+
+    So it is with the command, and in a program of one's own that has configured logging or has not.
+    """
     (tmp_path / "noisy.py").write_text(NOISY)
     reader, writer = os.pipe()
-    command = "import sys; from trisig._cli import main; main(sys.argv[1:])"
     try:
         if state == "closed":
             os.close(reader)
-        async with program(
-            command, "run", f"{tmp_path / 'noisy.py'}:signals", "--workers", "3", "--grace", "20", stderr=writer
-        ) as process:
+        async with program(how, str(tmp_path / "noisy.py"), *args, stderr=writer) as process:
             assert await Lines(process).next() == "done"
             process.terminate()
             with trio.fail_after(PATIENCE):

@@ -43,16 +43,17 @@ MAY_IMPORT = {
     "_kernel": "",
     "_late": "_asking",
     "_ledger": "_queue",
+    "_lines": "",
     "_load": "_signals _tracebacks",
     "_local": "_control _errors _handlers _interrupt _late _raiser _signum _sources _table _targets _waits _wires",
-    "_log": "_process",
+    "_log": "_lines _process",
     "_mapping": "",
     "_master": (
         "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _kernel _late "
         "_ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots "
         "_sources _statistics _table _targets _wires _worker"
     ),
-    "_open": "_groups _ledger _master _options _reopen _shared _signals _slots _targets",
+    "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets",
     "_options": "_ledger",
     "_orphans": "_interrupt",
     "_prefork": "_interrupt _zygote",
@@ -63,7 +64,7 @@ MAY_IMPORT = {
     "_reopen": "_journal _recovery",
     "_report": "_ledger _signum _slots _statistics _table",
     "_routes": "",
-    "_run": "_endpoint _groups _ledger _master _open _signals",
+    "_run": "_endpoint _groups _ledger _log _master _open _signals",
     "_runner": "_cores _handlers _kernel _ledger _shared",
     "_shared": "_ledger _table",
     "_signals": "_errors _external _handlers _signum _sources _table _targets",

@@ -1,7 +1,6 @@
 """Log lines of the master never wait for the one who reads them."""
 
 import contextlib
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trisig._log import DescriptorHandler
+from trisig._lines import Lines
 
 LINE = "x" * 10_000  # more than a pipe takes at once or not at all, so that lines are torn too
 MORE_THAN_FITS = 200
@@ -29,18 +28,13 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def open_handler(fd: int) -> Iterator[DescriptorHandler]:
-    """A handler that is closed with its test."""
-    handler = DescriptorHandler(fd)
+def open_lines(fd: int) -> Iterator[Lines]:
+    """A writer that is closed with its test."""
+    lines = Lines(fd)
     try:
-        yield handler
+        yield lines
     finally:
-        handler.close()
-
-
-def log(handler: logging.Handler, message: str) -> None:
-    """Hand one message to a handler."""
-    handler.handle(logging.makeLogRecord({"msg": message}))
+        lines.close()
 
 
 def read_available(fd: int) -> str:
@@ -56,11 +50,11 @@ def read_available(fd: int) -> str:
 def test_a_reader_who_stopped_does_not_stop_the_writer(ends: tuple[int, int]) -> None:
     """With nobody reading, lines are dropped whole and counted; the next line that fits says how many."""
     reader, writer = ends
-    with open_handler(writer) as handler:
+    with open_lines(writer) as lines:
         for _ in range(MORE_THAN_FITS):
-            log(handler, LINE)
+            lines.write(f"{LINE}\n")
         before = read_available(reader)
-        log(handler, "the last")
+        lines.write("the last\n")
         after = read_available(reader)
     kept, torn = divmod(len(before), len(LINE) + 1)
     rest, report, last = after.split("\n")[:3] if torn else ("", *after.split("\n")[:2])
@@ -72,7 +66,7 @@ def test_a_reader_who_stopped_does_not_stop_the_writer(ends: tuple[int, int]) ->
 def test_the_shared_description_stays_blocking(ends: tuple[int, int]) -> None:
     """The flag that keeps the master from waiting is not set for the processes that share standard error."""
     _, writer = ends
-    with open_handler(writer):
+    with open_lines(writer):
         assert os.get_blocking(writer)
 
 
@@ -80,9 +74,9 @@ def test_two_writers_of_one_file_keep_each_others_lines(tmp_path: Path) -> None:
     """In a file the handler's lines and those of another writer of the same description stand one after the other."""
     path = tmp_path / "log"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    with open_handler(fd) as handler:
-        log(handler, "master")
+    with open_lines(fd) as lines:
+        lines.write("master\n")
         os.write(fd, b"child\n")
-        log(handler, "master again")
+        lines.write("master again\n")
     os.close(fd)
     assert path.read_text() == "master\nchild\nmaster again\n"

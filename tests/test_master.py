@@ -642,7 +642,7 @@ async def test_a_long_error_in_any_script_arrives() -> None:
 
 
 async def test_a_group_of_errors_is_told_in_one_line() -> None:
-    """When several tasks of a start hook fail the message names the group; the traceback has all, without our frames."""
+    """When tasks of a start hook fail together, the message names the group; the traceback has all of them."""
     signals = trisig.Signals()
 
     @signals.on_start()

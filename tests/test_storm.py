@@ -38,6 +38,14 @@ def test_another_storm_every_time() -> None:
 
 def test_without_accounting_the_storm_loses() -> None:
     """The negative control: what a dead process held counts as done, and the verdict says how much is lost."""
-    ended = storm("--signals", "20000", "--kills", "40", "--seed", "20", "--no-accounting")
+    ended = storm("--signals", "20000", "--kills", "40", "--seed", "20", "--control", "no-accounting")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert told("lost", ended.stdout) > 0
+
+
+def test_the_storm_sees_what_runs_again_without_a_reason() -> None:
+    """The other control: a mark that is overlooked when its process dies repeats a handler that had ended."""
+    ended = storm("--signals", "30000", "--kills", "120", "--seed", "20", "--control", "forgetful")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert told("lost", ended.stdout) == 0
+    assert "times without a reason" in ended.stdout

@@ -57,7 +57,7 @@ class Office(Protocol):
     def heard(self, name: str) -> None: ...
     def answer(self, asker: Keeper, message: Message) -> Message | None: ...
     def attach(self, name: str, pipe: int, back: int) -> None: ...
-    def detach(self, name: str) -> list[DeadLetter]: ...
+    def detach(self, name: str, *, blame: bool) -> list[DeadLetter]: ...
     def ended(self, name: str) -> None: ...
     def begins(self, name: str) -> None: ...
 
@@ -95,6 +95,7 @@ class Keeper:
         self._failed_with = self._summary = ""
         self._failures = 0
         self._worked = self._handling = False
+        self._ended_it = False
         self._final = False
 
     @property
@@ -196,7 +197,7 @@ class Keeper:
         except (OSError, trio.BrokenResourceError) as error:
             self._failed(None, f"failed to start: {error}")
             return
-        status = 0
+        status, died = 0, False
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_raised, ends.raised)
@@ -205,8 +206,10 @@ class Keeper:
                 nursery.start_soon(self._flush_pushes, ends.pushes)
                 nursery.start_soon(self._climb_down, ends.pushes)
                 await trio.lowlevel.wait_readable(self._pidfd)
+                died = True
                 nursery.cancel_scope.cancel()
         finally:
+            self._ended_it = self._ended_it or not died
             with trio.CancelScope(shield=True):
                 status = await self._reap()
             self._bury(ends)
@@ -217,7 +220,7 @@ class Keeper:
         self._office.begins(self.name)
         self._place.memory.clear()
         self._outbox.clear()
-        self._greeted = self._quiet = self._worked = self._handling = False
+        self._greeted = self._quiet = self._worked = self._handling = self._ended_it = False
         self._failed_with = self._summary = ""
         self._ready_at = 0.0
         self._ends = ends
@@ -243,19 +246,21 @@ class Keeper:
 
     def _bury(self, ends: MasterEnds) -> None:
         """Read to the end what a dead process said, then settle what it left."""
-        self._take_raised(ends.raised)
-        while (message := self._receive(ends.requests)) is not None:
-            self._office.answer(self, message)
-        lane = self._place.lane
-        if lane is not None:
-            lane.settle()
-            self._handling = bool(lane.running())
-            letters = self._office.detach(self.name)
-            self._worked = lane.done > 0 or bool(letters)
-        self._office.ended(self.name)
-        self._ends = None
-        self.pid = 0
-        ends.close()
+        try:
+            self._take_raised(ends.raised)
+            while message := self._receive(ends.requests):
+                self._office.answer(self, message)
+            lane = self._place.lane
+            if lane is not None:
+                lane.settle()
+                self._handling = bool(lane.running())
+                letters = self._office.detach(self.name, blame=not self._ended_it)
+                self._worked = lane.done > 0 or bool(letters)
+            self._office.ended(self.name)
+        finally:
+            self._ends = None
+            self.pid = 0
+            ends.close()
 
     def _judge(self, status: int) -> None:
         if self._leave.is_set():
@@ -338,6 +343,8 @@ class Keeper:
             await trio.lowlevel.wait_readable(requests)
             message = self._receive(requests)
             if message is None:
+                continue
+            if not message:
                 return  # it has closed the socket, or sends what is no message: its death will tell more
             self.take_raised()  # before it unregisters, say, what it has raised until now
             self._reply(requests, self._office.answer(self, message))
@@ -350,11 +357,14 @@ class Keeper:
                 pass  # it died after it asked, which its pidfd will tell
 
     def _receive(self, requests: socket.socket) -> Message | None:
+        """The next message; None if there is none yet, an empty one if there will be none any more."""
         try:
             text = requests.recv(MESSAGE_BYTES)
-            message: Message | None = json.loads(text) if text else None
-        except (OSError, ValueError):
+            message: Message = json.loads(text) if text else {}
+        except BlockingIOError:
             return None
+        except (OSError, ValueError):
+            return {}
         return message
 
     # What it is told
@@ -391,6 +401,7 @@ class Keeper:
             pass
         await trio.sleep(self._grace)
         log.warning("%s: did not leave within %g s, it is killed", self.name, self._grace)
+        self._ended_it = True
         self.kill()
 
 

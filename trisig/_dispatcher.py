@@ -73,7 +73,6 @@ class Dispatcher:
         self.ledger = ledger
         self.slots = {slot.name: slot for slot in slots}
         self.desk = WaitDesk(ledger, grant, self._passed)
-        self.dead_letters: list[DeadLetter] = []
         self._topology = topology
         self._table = table
         self._gate = gate
@@ -176,6 +175,7 @@ class Dispatcher:
     def _share(self, slot: Slot, lane: Lane) -> bytes:
         data = b""
         if not slot.memory.words[FREE_CORES]:
+            self._taken(slot)
             return data
         for pool in slot.pools:
             while len(pool.queue) and (room := min(slot.depth - lane.shared, lane.room)) > 0:
@@ -188,10 +188,7 @@ class Dispatcher:
         if not slot.heard_at:
             slot.heard_at = trio.current_time()
         self.busy.set()
-        for pool in slot.pools:
-            pool.idle.pop(slot, None)
-            pool.given.pop(slot, None)
-            pool.given[slot] = None
+        self._taken(slot)
         try:
             written = os.write(slot.pipe, data)
         except BlockingIOError:
@@ -214,19 +211,23 @@ class Dispatcher:
         self._free(slot)
         self._fill(slot)
 
-    def detach(self, slot: Slot) -> list[DeadLetter]:
-        """Its process is gone and reaped: everything it had not finished goes back, in order."""
+    def detach(self, slot: Slot, *, blame: bool) -> list[DeadLetter]:
+        """Its process is gone and reaped: everything it had not finished goes back, in order.
+
+        Args:
+            slot: its place.
+            blame: whether what it was running may have ended it.
+        """
         for pool in slot.pools:
             pool.idle.pop(slot, None)
             pool.given.pop(slot, None)
         lane, slot.lane = slot.lane, None
         if lane is None:
             return []
-        letters = lane.died()
+        letters = lane.died(blame=blame)
         self._returned(lane)
         slot.done += lane.done
         slot.failed += lane.failed
-        self.dead_letters += letters
         for pool in slot.pools:
             self._serve(pool)
         self._passed()
@@ -274,6 +275,12 @@ class Dispatcher:
         for pool in slot.pools:
             pool.given.pop(slot, None)
             pool.idle.setdefault(slot)
+
+    def _taken(self, slot: Slot) -> None:
+        for pool in slot.pools:
+            pool.idle.pop(slot, None)
+            pool.given.pop(slot, None)
+            pool.given[slot] = None
 
     # Who has to ring
 
@@ -378,11 +385,12 @@ class Dispatcher:
         self._want((slot,))
         self._fill(slot)
         if not lane.busy:
+            slot.heard_at = 0.0
             self._nudge(slot.name)  # it has nothing left that would make it ring
         for pool in slot.pools:
             self._serve(pool)
 
-    # The end
+    # What there is
 
     def deliverable(self) -> int:
         """How many pending signals could still be delivered if nobody waits for the unregistered."""
@@ -400,6 +408,11 @@ class Dispatcher:
     def waiting(self) -> int:
         """How many tasks wait for a signal without a handler."""
         return self.desk.waiting
+
+    def in_flight(self) -> int:
+        """How many signals were handed to a process, or to a waiting task, and are not done."""
+        lanes = sum(slot.lane.in_flight for slot in self.slots.values() if slot.lane)
+        return lanes + self.desk.in_flight
 
     def queued(self) -> int:
         """How many signals wait in the master."""

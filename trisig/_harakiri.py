@@ -2,8 +2,8 @@
 
 How long a process has made no progress while it holds signals is how long its plain handler has been running,
 or how long it has been stopped. An async handler counts from when it was set aside. The watch runs only while
-signals are in flight, in steps of a tenth of the timeout: a step that itself comes late means that the master was
-stopped too, and everybody gets the full time again.
+signals are in flight, in steps of a tenth of the timeout, and it counts steps, not seconds: the time by which a step
+comes late, because the master was stopped too or had no CPU, is held against nobody.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ._interrupt import uninterrupted
 from ._ledger import Lane
 
 log = logging.getLogger("trisig")
+
+_STEPS = 10  # of a timeout
 
 
 class Watched(Protocol):
@@ -48,52 +50,38 @@ class Harakiri:
     """
 
     def __init__(self, timeout: float, slots: Iterable[Watched], work: Work, kill: Callable[[str], None]) -> None:
-        self._timeout = timeout
         self._slots = list(slots)
         self._work = work
         self._kill = kill
-        self._seen: dict[tuple[str, int], float] = {}
+        self._step = timeout / _STEPS
+        self._now = 0  # in steps
+        self._since: dict[str, dict[object, int]] = {slot.name: {} for slot in self._slots}
         self._ended: dict[str, Lane] = {}
-        self._lenient_until = 0.0
 
     async def watch(self) -> None:
         """Watch until cancelled."""
         while True:
             await self._work.busy.wait()
-            await self._step()
+            await trio.sleep(self._step)
+            self._now += 1
             self._work.settle()
             holding = [self._look(slot) for slot in self._slots]
             if not any(holding):
                 self._work.busy = trio.Event()
 
-    async def _step(self) -> None:
-        step = self._timeout / 10
-        due = trio.current_time() + step
-        await trio.sleep_until(due)
-        if trio.current_time() - due > max(step / 2, 0.05):
-            self._lenient_until = trio.current_time()
-            self._seen.clear()
-
     def _look(self, slot: Watched) -> bool:
         """Judge one process; whether it holds anything."""
         lane = slot.lane
-        if lane is None:
-            self._forget(slot.name, set())
-            return False
-        now = trio.current_time()
-        aside = {number: self._seen.setdefault((slot.name, number), now) for number in lane.aside}
-        self._forget(slot.name, set(aside))
-        since = [*aside.values()]
-        if lane.busy and slot.heard_at:
-            since.append(max(slot.heard_at, self._lenient_until))
-        if since and now - min(since) >= self._timeout and self._ended.get(slot.name) is not lane:
+        running: list[object] = [] if lane is None else [(lane, "aside", number) for number in lane.aside]
+        if lane is not None and lane.busy:
+            running.append((lane, "heard", slot.heard_at))  # the plain one, or what it was given and has not begun
+        known = self._since[slot.name]
+        self._since[slot.name] = since = {key: known.get(key, self._now) for key in running}
+        longest = self._now - min(since.values(), default=self._now)
+        if lane is not None and longest >= _STEPS and self._ended.get(slot.name) is not lane:
             self._ended[slot.name] = lane  # once: it may take a while to be reaped
-            self._end(slot.name, lane, now - min(since))
-        return bool(since) or lane.busy
-
-    def _forget(self, name: str, but: set[int]) -> None:
-        for key in [key for key in self._seen if key[0] == name and key[1] not in but]:
-            del self._seen[key]
+            self._end(slot.name, lane, longest * self._step)
+        return bool(running)
 
     def _end(self, name: str, lane: Lane, seconds: float) -> None:
         running = ", ".join(map(str, lane.running())) or "none, it is stopped"

@@ -130,6 +130,10 @@ class Ledger:
         self.dead_lettered.add(bytes((signum,)))
         return DeadLetter(signum, queue.name, attempts)
 
+    def excuse(self, queue: Queue, position: int, signum: int) -> None:
+        """Put an unfinished start back without counting it."""
+        self.put_back(queue, position, bytes((signum,)))
+
     def put_back(self, queue: Queue, start: int, data: bytes) -> None:
         self.redelivered += len(data)
         queue.put_back(start, data)
@@ -319,8 +323,12 @@ class Lane:
                     started.append(signum)
         return started
 
-    def died(self) -> list[DeadLetter]:
-        """The process is gone and reaped: keep what is done, blame what was started, put back the rest."""
+    def died(self, *, blame: bool = True) -> list[DeadLetter]:
+        """The process is gone and reaped: keep what is done, blame what was started, put back the rest.
+
+        Args:
+            blame: False if it is known what ended the process, and that it was no handler; nothing is blamed then.
+        """
         self.settle()
         blamed = []
         for flight in reversed(self._flights):
@@ -332,9 +340,8 @@ class Lane:
         self._collect()
         blamed += self.aside.values()
         self.aside.clear()
-        return [
-            letter for started in sorted(blamed, key=lambda held: held[1]) if (letter := self._ledger.blame(*started))
-        ]
+        judge = self._ledger.blame if blame else self._ledger.excuse
+        return [letter for started in sorted(blamed, key=lambda held: held[1]) if (letter := judge(*started))]
 
     def _died_in(self, flight: Flight) -> list[tuple[Queue, int, int]]:
         blamed: list[tuple[Queue, int, int]] = []

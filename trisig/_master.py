@@ -206,8 +206,8 @@ class Master:
         record = partial(self._journal.sent, self._indexes[name]) if self._journal else None
         self._dispatcher.attach(self._dispatcher.slots[name], pipe, back, record)
 
-    def detach(self, name: str) -> list[DeadLetter]:
-        letters = self._dispatcher.detach(self._dispatcher.slots[name])
+    def detach(self, name: str, *, blame: bool) -> list[DeadLetter]:
+        letters = self._dispatcher.detach(self._dispatcher.slots[name], blame=blame)
         for letter in letters:
             self._dead_lettered(name, letter)
         return letters
@@ -315,6 +315,7 @@ class Master:
                     nursery.start_soon(self._dispatcher.watch_silence)
                     nursery.start_soon(self._raiser.listen)
                     nursery.start_soon(self._orphans.watch)
+                    nursery.start_soon(self._zygote.guard)
                     if self._options.handler_timeout is not None:
                         nursery.start_soon(self._harakiri(self._options.handler_timeout).watch)
                     for keeper in self._keepers.values():
@@ -386,10 +387,11 @@ class Master:
 
     async def _drained(self) -> None:
         while True:
+            # In this order: what a handler had raised before it was marked done is in the pipe by then.
+            self._dispatcher.settle()
             for keeper in self._keepers.values():
                 keeper.take_raised()
             self._raiser.take()
-            self._dispatcher.settle()
             if not self._dispatcher.deliverable():
                 return
             await self._dispatcher.progress()

@@ -11,6 +11,7 @@ import trio
 
 from ._groups import unwrapped
 from ._ledger import DeadLetter
+from ._log import no_waiting
 from ._master import Master
 from ._options import Options
 from ._reopen import open_journal
@@ -68,7 +69,7 @@ async def open_master(
     options = Options(cores, grace, max_attempts, max_queued, handler_timeout, on_dead_letter)
     app = application_of(signals)
     app.check(topology)
-    with app.opening():
+    with app.opening(), no_waiting():
         master = await _make_master(signals, topology, options, journal)
         try:
             with unwrapped() as body:
@@ -76,6 +77,8 @@ async def open_master(
                     master.begin()
                     try:
                         await nursery.start(master.run)
+                        # Cancelled at its last step, `run` has started and ended: then there is no master to yield.
+                        await trio.lowlevel.checkpoint_if_cancelled()
                         with body:
                             yield master
                     finally:

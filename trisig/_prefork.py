@@ -49,9 +49,16 @@ class Prefork:
                 await self._replace()
                 return await self._zygote.spawn(job, fds)
 
+    async def guard(self) -> None:
+        """Kill the zygote when cancelled: the end of the master waits for no birth."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._zygote.kill()
+
     async def _replace(self) -> None:
-        log.warning("master: the process that forks the children was lost, it is replaced")
         await self._zygote.aclose()
+        log.warning("master: the process that forks the children was lost, it is replaced")
         self._zygote.fork(private_fds=self._private_fds())
 
     async def aclose(self) -> None:

@@ -19,6 +19,7 @@ class Queues(Protocol):
     slots: dict[str, Slot]
 
     def queued(self) -> int: ...
+    def in_flight(self) -> int: ...
     def waiting(self) -> int: ...
 
 
@@ -37,14 +38,14 @@ def snapshot(
     sources: tuple[SourceStatistics, ...],
 ) -> MasterStatistics:
     """Where every signal is, per process and per signal; the marks have been read."""
-    ledger, queued = dispatcher.ledger, dispatcher.queued()
+    ledger = dispatcher.ledger
     told = (_signal(signum, table[signum], ledger) for signum in range(SIGNALS))
     return MasterStatistics(
         accepted=ledger.accepted.total,
         done=ledger.done.total,
         failed=ledger.failed.total,
-        queued=queued,
-        in_flight=ledger.pending - queued,
+        queued=dispatcher.queued(),
+        in_flight=dispatcher.in_flight(),
         dead_lettered=ledger.dead_lettered.total,
         redelivered=ledger.redelivered,
         waiting=dispatcher.waiting(),

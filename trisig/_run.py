@@ -16,6 +16,7 @@ import trio
 from ._endpoint import Command, Endpoint, open_listener
 from ._groups import unwrapped
 from ._ledger import DeadLetter
+from ._log import no_waiting
 from ._master import Master
 from ._open import open_master
 from ._signals import Signals
@@ -84,7 +85,8 @@ def run(
         on_dead_letter=on_dead_letter,
         journal=journal,
     )
-    return trio.run(_main, signals, opened, None if control is None else Path(control))
+    with no_waiting():
+        return trio.run(_main, signals, opened, None if control is None else Path(control))
 
 
 class _Stopper:

@@ -155,7 +155,6 @@ class Runner:
                         raise
                     else:
                         if result is not None and inspect.isawaitable(result):
-                            marks[index] = ASIDE
                             self._set_aside(nursery, result, signum, number - 1)
                             if not self.cores.free:
                                 return False
@@ -192,7 +191,8 @@ class Runner:
     # Async handlers
 
     def _set_aside(self, nursery: trio.Nursery, handler: Awaitable[object], signum: int, number: int) -> None:
-        core = self.cores.take_nowait()
+        core = self.cores.take_nowait()  # told before the mark, or the master might take this process for idle
+        self._marks[number % WINDOW] = ASIDE
         nursery.start_soon(self._run_aside, handler, signum, number, core, name=f"signal {signum}")
 
     async def _run_aside(self, handler: Awaitable[object], signum: int, number: int, core: Core) -> None:

@@ -17,6 +17,7 @@ import contextvars
 import errno
 import functools
 import gc
+import math
 import os
 import signal
 import socket
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 MAX_JOB_BYTES = 65_536
+_LONGEST_BIRTH = 10.0  # seconds until a zygote that makes no child, because it is stopped say, is given up
 MAX_FDS = 252  # SCM_MAX_FD is 253, and one of them is the socket of the birth
 
 
@@ -136,8 +138,7 @@ class Zygote:
         Children that `spawn` returned live on. Does nothing when there is no zygote.
         """
         if self._process is not None:
-            # By group and number: the zygote is our child and not reaped yet, so the number cannot be another's.
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
 
     async def aclose(self, grace: float = 1.0) -> None:
         """Let the zygote leave, and reap it. Children that `spawn` returned live on.
@@ -219,6 +220,10 @@ class _Process(NamedTuple):
         except ChildProcessError:
             return True
 
+    def kill(self) -> None:
+        # By group and number: the zygote is our child and not reaped yet, so the number cannot be another's.
+        os.killpg(self.pid, signal.SIGKILL)
+
     def hang_up(self) -> None:
         """Send EOF. Closing is not enough: another zygote forked meanwhile inherited a copy of the socket."""
         with contextlib.suppress(OSError):
@@ -252,6 +257,7 @@ async def _request(process: _Process, message: bytes, fds: Sequence[int]) -> tup
 async def _wait_for_report(birth: Birth, process: _Process) -> int:
     # Readable is a hint: epoll may name a descriptor for what an earlier owner of its number did, when a forked
     # process still holds a copy of that.
+    give_up = trio.current_time() + _LONGEST_BIRTH
     while True:
         dead = process.is_dead()  # asked first, so that a report made before the death counts
         try:
@@ -259,8 +265,12 @@ async def _wait_for_report(birth: Birth, process: _Process) -> int:
         except trio.WouldBlock:
             if dead:
                 raise trio.BrokenResourceError("the zygote has died") from None
-        with trio.CancelScope(shield=True):  # what was asked for is answered, and the answer is taken
+        # Shielded: what was asked for is answered, and the answer is taken.
+        with trio.CancelScope(shield=True, deadline=give_up) as waiting:
             await _wait_any_readable(birth.near.fileno(), process.watch)
+        if waiting.cancelled_caught:
+            process.kill()
+            give_up = math.inf
 
 
 async def _wait_any_readable(*fds: int) -> None:

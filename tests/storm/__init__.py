@@ -12,5 +12,5 @@ executed  Before a byte is written to a process its id is noted beside the mark 
 A signal whose id was never executed is lost, however the totals look: a duplicate cannot hide it.
 
     python -m tests.storm --signals 20000 --kills 40 --seed 1
-    python -m tests.storm --signals 20000 --kills 40 --seed 1 --no-accounting
+    python -m tests.storm --signals 20000 --kills 40 --seed 1 --control no-accounting
 """

@@ -2,14 +2,14 @@
 
 import mmap
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from trisig._dispatcher import Dispatcher, Slot
-from trisig._ledger import STARTED, WINDOW, Lane, Ledger, Queue
+from trisig._ledger import STARTED, WINDOW, DeadLetter, Lane, Ledger, Queue
 
 from .plan import QUEUES, RAISERS, SLOTS
 
@@ -32,6 +32,7 @@ class Evidence:
         disorder: by slot, how often one of its own signals came after a younger one.
         raw: what reached the dispatcher, in order.
         queued: by queue, what was put into it, in order.
+        unfinished: how often a start of an id was found unfinished, by queue and place.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -46,6 +47,7 @@ class Evidence:
         self._slots: dict[int, int] = {}
         self.raw = bytearray()
         self.queued: defaultdict[str, bytearray] = defaultdict(bytearray)
+        self.unfinished: Counter[tuple[str, int]] = Counter()
 
     # In the master
 
@@ -86,6 +88,7 @@ class Evidence:
 def watching(evidence: Evidence) -> Iterator[None]:
     """Have the accounting of the masters made meanwhile seen from outside; it goes on as before."""
     accept, queue, send, attach = Dispatcher.accept, Ledger.accept, Lane.send, Dispatcher.attach
+    blame = Ledger.blame
 
     def accept_seen(dispatcher: Dispatcher, signals: bytes, *rest: Any) -> None:
         evidence.raw += signals
@@ -104,7 +107,12 @@ def watching(evidence: Evidence) -> Iterator[None]:
         evidence.note_sent(lane)
         return data
 
+    def blame_seen(ledger: Ledger, source: Queue, place: int, signum: int) -> DeadLetter | None:
+        evidence.unfinished[source.name, place] += 1
+        return blame(ledger, source, place, signum)
+
     with (
+        patch.object(Ledger, "blame", blame_seen),
         patch.object(Dispatcher, "accept", accept_seen),
         patch.object(Ledger, "accept", queue_seen),
         patch.object(Lane, "send", send_seen),

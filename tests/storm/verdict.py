@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import trisig
 
 from .evidence import Evidence
-from .plan import CORES, ECHO, ECHOES, HANDLED, QUEUES, RAISERS, SELF_ECHO, cycle
+from .plan import ECHO, ECHOES, HANDLED, QUEUES, RAISERS, SELF_ECHO, cycle
 
 FAN_OUT = {"workers": 4}
 
@@ -39,9 +39,8 @@ def judge(evidence: Evidence, seed: int, quota: int, final: trisig.MasterStatist
         _judge_raiser(verdict, evidence, raiser, seed, quota, deaths)
     _judge_echoes(verdict, evidence, deaths)
     _judge_queues(verdict, evidence)
+    _judge_repeats(verdict, evidence)
     _judge_ledger(verdict, evidence, final)
-    if verdict.duplicated > deaths * CORES:
-        verdict.faults.append(f"{verdict.duplicated} duplicates are more than {deaths} deaths explain")
     if final.failed:
         verdict.faults.append(f"{final.failed} handlers raised")
     if any(evidence.disorder):
@@ -93,6 +92,16 @@ def _judge_queues(verdict: Verdict, evidence: Evidence) -> None:
         missing = evidence.raw.count(signum) * fan_out - count
         if missing:
             verdict.faults.append(f"{missing} of signal {signum} reached no queue")
+
+
+def _judge_repeats(verdict: Verdict, evidence: Evidence) -> None:
+    """An id runs again only if its process died while it ran, or before that could be told: once a death."""
+    for queue, name in enumerate(QUEUES):
+        executions = evidence.executions[queue][: len(evidence.queued[name])]
+        repeated = (place for place, count in enumerate(executions) if count > 1)
+        for place in repeated:
+            if executions[place] > 1 + evidence.unfinished[name, place]:
+                verdict.faults.append(f"place {place} of {name} ran {executions[place]} times without a reason")
 
 
 def _judge_ledger(verdict: Verdict, evidence: Evidence, final: trisig.MasterStatistics) -> None:
