@@ -449,7 +449,49 @@ async def test_a_pool_goes_on_without_its_killed_member() -> None:
     assert sum(counts) <= 1001
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
+async def test_sigterm_lets_a_process_finish_its_handler(tmp_path: Path) -> None:
+    """Whoever sends it, to one process or to all: what runs ends as it should, what waits runs in the next process."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @signals.handler(1, target="workers")
+    async def slow(signum: int) -> None:
+        journal.note("begins", os.getpid())
+        await trio.sleep(0.2)
+        journal.note("ends", os.getpid())
+
+    async with trisig.open_master(signals, workers=2) as master:
+        for _ in range(2):
+            await signals.send(1)
+        before = await journal.until(2)
+        for process in master.processes[1:]:
+            os.kill(process.pid, signal.SIGTERM)
+        await eventually(lambda: master.statistics().done == 4)
+        assert [process.respawns for process in master.statistics().processes.values()] == [1, 1]
+    begun = [(name, pid) for name, what, pid in journal.read() if what == "begins"]
+    assert sorted(begun) == sorted((name, pid) for name, what, pid in journal.read() if what == "ends")
+    assert len(set(begun)) == 4
+    assert {pid for _, _, pid in before} <= {pid for _, pid in begun}
+
+
+async def test_sigterm_to_the_whole_tree_is_an_orderly_end(tmp_path: Path) -> None:
+    """As a supervisor sends it: children that leave at once are replaced until everything is delivered."""
+    trail, signals = Trail(1000), trisig.Signals()
+
+    @signals.handler(1, target="workers")
+    def slow(signum: int) -> None:
+        time.sleep(0.01)
+        trail.mark(signum)
+
+    async with trisig.open_master(signals, workers=2, grace=30) as master:
+        for _ in range(50):
+            await signals.send(1)
+        for process in master.processes[1:]:
+            os.kill(process.pid, signal.SIGTERM)
+    assert trail.of("worker1") == trail.of("worker2") == b"\1" * 50
+    assert master.statistics().done == 100
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGKILL])
 async def test_a_process_that_is_killed_is_replaced_and_the_log_says_how(
     number: signal.Signals, tmp_path: Path
 ) -> None:

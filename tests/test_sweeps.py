@@ -264,7 +264,7 @@ async def test_sigkill_at_every_bytecode_of_the_loop_loses_nothing(target: str, 
     assert tally.met > 150
     assert tally.losing == 0
     assert 0 < tally.duplicating < tally.met
-    assert tally.worst <= 2  # two cores: two handlers may be running
+    assert tally.worst <= 1  # each number is sent once a position: what was running runs twice, once
 
 
 async def test_the_sweep_sees_a_mark_that_comes_too_early() -> None:

@@ -156,6 +156,36 @@ async def test_many_handlers_of_one_process_wait_at_once(tmp_path: Path) -> None
     assert master.statistics().done == 100
 
 
+async def test_a_pool_goes_on_while_a_member_that_waited_goes_on(tmp_path: Path) -> None:
+    """A worker whose handler lent its core and took it back is not taken for idle: the other one gets the signals."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @signals.handler(1, target="worker1")
+    async def busy(signum: int) -> None:
+        await signals.wait(77)
+        journal.note("has waited")
+        await signals.wait(78)
+
+    @signals.handler(3, target="worker1")
+    async def holds_the_core(signum: int) -> None:
+        journal.note("holds")
+        await trio.sleep_forever()
+
+    signals.register(2, "worker", lambda signum: journal.note("pool"))
+    async with trisig.open_master(signals, workers=2, grace=0.1) as master:
+        await signals.send(1)
+        await eventually(lambda: master.statistics().waiting == 1)
+        await signals.send(3)
+        await signals.send(77)
+        await eventually(lambda: ["worker1", "holds"] in [list(note) for note in journal.read()])
+        master.statistics()
+        with trio.fail_after(PATIENCE):
+            for _ in range(20):
+                await signals.send(2)
+            await eventually(lambda: sum(note[1] == "pool" for note in journal.read()) == 20)
+    assert {note[0] for note in journal.read() if note[1] == "pool"} == {"worker2"}
+
+
 # By number
 
 

@@ -230,7 +230,7 @@ async def test_the_zygote_is_named() -> None:
 def _signal_state() -> list[object]:
     return [
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+        signal.getsignal(signal.SIGTERM) is signal.SIG_IGN,
         signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL,
         signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN,
         sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),

@@ -303,6 +303,11 @@ class Keeper:
         self._changed.set()
         self._changed = trio.Event()
 
+    def said_leave(self) -> None:
+        """It was told to end by somebody else: it may finish what it runs, and is replaced."""
+        log.info("%s: SIGTERM, it is replaced when its handlers have ended", self.name)
+        self.leave()
+
     def said_failed(self, traceback: str, summary: str) -> None:
         self._failed_with, self._summary = traceback, summary
 

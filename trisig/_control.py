@@ -28,6 +28,7 @@ class Asker(Protocol):
     def said_hello(self) -> None: ...
     def said_ready(self) -> None: ...
     def said_quiet(self) -> None: ...
+    def said_leave(self) -> None: ...
     def said_failed(self, traceback: str, summary: str) -> None: ...
     def push(self, message: Message) -> None: ...
 
@@ -70,6 +71,7 @@ class Control:
             "hello": self._hello,
             "ready": self._ready,
             "quiet": self._quiet,
+            "leave": self._leave,
             "failed": self._failed,
             "register": self._register,
             "unregister": self._unregister,
@@ -101,6 +103,9 @@ class Control:
 
     def _quiet(self, asker: Asker) -> None:
         asker.said_quiet()
+
+    def _leave(self, asker: Asker) -> None:
+        asker.said_leave()
 
     def _failed(self, asker: Asker, traceback: str, summary: str) -> None:
         asker.said_failed(traceback, summary)

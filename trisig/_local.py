@@ -64,14 +64,22 @@ class LocalRaiser(Raiser):
         self._write = self._write_here
         self._thread = threading.get_ident()
         self._piped = False
+        self._open_for_others = threading.Lock()
+        self._refused = False
 
     def _write_here(self, fd: int, byte: bytes) -> None:
         if threading.get_ident() != self._thread:
-            self._piped = True
-            self._write_piped(fd, byte)
+            self._write_from_afar(fd, byte)
             return
         self.take()
         self._accept(byte)
+
+    def _write_from_afar(self, fd: int, byte: bytes) -> None:
+        with self._open_for_others:  # never held for longer than a write that does not wait
+            if self._refused:
+                raise gone()
+            self._piped = True
+            self._write_piped(fd, byte)
 
     def take(self) -> None:
         """Accept what other threads have raised so far."""
@@ -92,12 +100,10 @@ class LocalRaiser(Raiser):
 
     def refuse(self) -> None:
         """Accept what other threads have raised until now, and nothing any more."""
-        self._write = self._refuse
+        with self._open_for_others:
+            self._refused = True
         self._piped = True
         self.take()
-
-    def _refuse(self, *_: object) -> None:
-        raise gone()
 
     def close(self) -> None:
         """Let go of the pipe, after `refuse`."""

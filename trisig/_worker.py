@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -195,6 +196,7 @@ class Child:
             if self._asking.ask("hello")["draining"]:
                 self._services.cancel()
             machine.start_soon(self._read_pushes)
+            machine.start_soon(self._leave_on_sigterm)
             for hook in self._declared.hooks:
                 await _call(hook)
             if self._services.cancel_called:  # a shutdown has begun
@@ -223,6 +225,12 @@ class Child:
             log.error("%s: ends because of an error\n%s", self.info.name, text.rstrip())
         else:
             self._asking.post("failed", traceback=_asking.end_of(text), summary=_asking.end_of(summary))
+
+    async def _leave_on_sigterm(self) -> None:
+        """Sent to this process alone, or by a supervisor to the whole tree: no handler is cut off."""
+        with trio.open_signal_receiver(signal.SIGTERM) as arrivals:
+            async for _ in arrivals:
+                self._asking.post("leave")
 
     async def _read_pushes(self) -> None:
         while True:

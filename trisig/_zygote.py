@@ -45,8 +45,8 @@ class Zygote:
     """Forked once when a master opens; forks every child from then on.
 
     The children are children of the process that calls `spawn`, which becomes a child subreaper. They have a process
-    group of their own, SIGINT ignored, no Python signal handlers and an empty signal mask, and the kernel kills them
-    when this process ends, whatever ends it.
+    group of their own, SIGINT and SIGTERM ignored, no Python signal handlers and an empty signal mask, and the kernel
+    kills them when this process ends, whatever ends it.
 
     Args:
         become: runs in each new child with the job and the descriptors of `spawn`. The child leaves when it returns:
@@ -357,7 +357,9 @@ def _forget_signals() -> None:
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
+    # Both are for the master when they are sent to the whole tree, by a terminal or a supervisor.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
