@@ -3,12 +3,7 @@
 Every destination has a queue of its own, so one that stops delays nobody. A process is given what its own
 queue holds, up to its window, and of a queue that it shares with others only so much as it is likely to
 finish within a millisecond: one signal at a time when handlers are slow, hundreds when they are fast, judged
-by what it finished since it was last heard.
-
-That estimate can be wrong: a handler may suddenly take long, a process may be stopped. So whatever a silent
-process holds unread of a shared queue, while another process is free, is taken back out of its pipe after
-`_PATIENCE` and given to the free one. The kernel hands each byte of a pipe to one reader only, and what is
-read back is always the end of what was written, so both sides know exactly who has what.
+by what it finished since it was last heard. `_silence` corrects it where it was wrong.
 
 A process rings only while its slot is `wanted`: while something is queued that it could take next. Otherwise the
 master reads its marks when the next signal comes, and each signal costs one wake-up less. The master begins to
@@ -22,7 +17,6 @@ is cancelled.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable
 
@@ -30,18 +24,18 @@ import trio
 
 from . import _kernel
 from ._interrupt import uninterrupted
-from ._ledger import WINDOW, DeadLetter, Lane, Ledger
+from ._ledger import DeadLetter, Lane, Ledger
 from ._queue import Queue
 from ._raiser import Gate
 from ._routes import Route, Routes
 from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED
+from ._silence import Silence
 from ._slots import WAIT, Pool, Slot, make_pools, queue_names, resolve
 from ._table import Table
 from ._targets import Topology
 from ._waits import Grant, WaitDesk
 
 _AHEAD = 0.001  # seconds of work that a process may hold of a shared queue
-_PATIENCE = 0.002  # seconds of silence before unread signals are given to a free process
 _DEEPEST = 1024  # signals of shared queues that one process may hold
 _WAIT: Route = (WAIT,)
 
@@ -76,13 +70,12 @@ class Dispatcher:
         self._topology = topology
         self._table = table
         self._gate = gate
-        self._nudge = nudge
         self._max_queued = max_queued
         self._pools = make_pools(topology, self.slots)
+        self.silence = Silence(self._pools.values(), self, nudge)
         self._wants_all = False
         self._barrier = _kernel.global_barrier
         self.busy = trio.Event()  # set when signals are handed out; whoever watches replaces it
-        self._alarm = trio.CancelScope()
         self._progress = trio.Event()
         self._routes = Routes(self._route)
 
@@ -133,28 +126,29 @@ class Dispatcher:
 
     def _deliver(self, name: str) -> None:
         if (slot := self.slots.get(name)) is not None:
-            self._fill(slot)
+            self.fill(slot)
         elif (pool := self._pools.get(name)) is not None:
-            self._serve(pool)
+            self.serve(pool)
         else:
             self.desk.match()
 
-    def _serve(self, pool: Pool) -> None:
-        while len(pool.queue) and (slot := next(iter(pool.idle), None) or self._find_idle(pool)):
-            self._fill(slot)
+    def serve(self, pool: Pool) -> None:
+        """Give what waits in a pool to its idle members."""
+        while len(pool.queue) and (slot := next(iter(pool.idle), None) or self.find_idle(pool)):
+            self.fill(slot)
         if len(pool.queue):
-            self._want(pool.members)
+            self.want(pool.members)
 
-    def _find_idle(self, pool: Pool) -> Slot | None:
+    def find_idle(self, pool: Pool) -> Slot | None:
         """A member that has become idle without ringing."""
         for slot in list(pool.given):
             if not slot.wanted:
-                self._look(slot)
+                self.look(slot)
                 if slot in pool.idle:
                     return slot
         return None
 
-    def _fill(self, slot: Slot) -> None:
+    def fill(self, slot: Slot) -> None:
         """Give a process what it may hold."""
         lane = slot.lane
         if lane is None:
@@ -162,7 +156,7 @@ class Dispatcher:
         data = b""
         reserve = _DEEPEST if slot.pools else 0
         if len(slot.queue) > lane.room - reserve and not slot.wanted:
-            self._look(slot)
+            self.look(slot)
         while len(slot.queue) and (room := lane.room - reserve) > 0:
             data += lane.send(slot.queue, room)
         if slot.pools and not slot.robbed:
@@ -170,7 +164,7 @@ class Dispatcher:
         if data:
             self._write(slot, lane, data)
         if len(slot.queue):
-            self._want((slot,))
+            self.want((slot,))
 
     def _share(self, slot: Slot, lane: Lane) -> bytes:
         data = b""
@@ -181,7 +175,7 @@ class Dispatcher:
             while len(pool.queue) and (room := min(slot.depth - lane.shared, lane.room)) > 0:
                 data += lane.send(pool.queue, room)
         if data:
-            self._set_alarm()
+            self.silence.watch_soon()
         return data
 
     def _write(self, slot: Slot, lane: Lane, data: bytes) -> None:
@@ -209,7 +203,7 @@ class Dispatcher:
         slot.pipe, slot.back = pipe, back
         slot.depth, slot.robbed, slot.heard_at, slot.wanted = 1, False, 0.0, True
         self._free(slot)
-        self._fill(slot)
+        self.fill(slot)
 
     def detach(self, slot: Slot, *, blame: bool) -> list[DeadLetter]:
         """Its process is gone and reaped: everything it had not finished goes back, in order.
@@ -229,7 +223,7 @@ class Dispatcher:
         slot.done += lane.done
         slot.failed += lane.failed
         for pool in slot.pools:
-            self._serve(pool)
+            self.serve(pool)
         self._passed()
         return letters
 
@@ -239,16 +233,16 @@ class Dispatcher:
         if lane is None:
             return
         slot.robbed = False
-        self._look(slot)
+        self.look(slot)
         if lane.busy:
             slot.heard_at = trio.current_time()
         elif slot.pools:
-            self._set_alarm()
-        self._fill(slot)
+            self.silence.watch_soon()
+        self.fill(slot)
         if slot.wanted and not self._has_more(slot):
             self._want_no_more(slot)
 
-    def _look(self, slot: Slot) -> None:
+    def look(self, slot: Slot) -> None:
         """Read the marks of a process, whether it has rung or not."""
         lane = slot.lane
         if lane is None:
@@ -286,14 +280,15 @@ class Dispatcher:
 
     def want_all(self) -> None:
         """From now on every process shall ring whenever it has finished something."""
-        self._want(self.slots.values())
+        self.want(self.slots.values())
 
     def keep_wanting(self) -> None:
         """The same, until the end."""
         self._wants_all = True
         self.want_all()
 
-    def _want(self, slots: Iterable[Slot]) -> None:
+    def want(self, slots: Iterable[Slot]) -> None:
+        """From now on these shall ring whenever they have finished something."""
         quiet = [slot for slot in slots if slot.lane is not None and not slot.wanted]
         for slot in quiet:
             slot.wanted = True
@@ -301,8 +296,8 @@ class Dispatcher:
         if quiet:
             self._barrier()
         for slot in quiet:
-            self._look(slot)
-            self._fill(slot)
+            self.look(slot)
+            self.fill(slot)
 
     def _has_more(self, slot: Slot) -> bool:
         if self._wants_all or self._gate.closed:
@@ -331,64 +326,7 @@ class Dispatcher:
     def settle(self) -> None:
         """Read all marks now, for a report."""
         for slot in self.slots.values():
-            self._look(slot)
-
-    # Nobody waits behind the silent
-
-    def _set_alarm(self) -> None:
-        if self._alarm.deadline == math.inf:
-            self._alarm.deadline = trio.current_time() + _PATIENCE
-
-    async def watch_silence(self) -> None:
-        """Take unread signals back from processes that have been silent too long while others are free."""
-        while True:
-            with self._alarm:
-                await trio.sleep_forever()
-            self._alarm = trio.CancelScope()
-            soon = [self._relieve(pool) for pool in self._pools.values()]
-            if any(soon):
-                self._set_alarm()
-
-    def _relieve(self, pool: Pool) -> bool:
-        """Rob the silent members of a pool, if others are free; whether there may be more to rob soon."""
-        holding = [slot for slot in pool.members if self._holds_unread(slot)]
-        pool.held = bool(holding)
-        if not holding:
-            return False
-        if not (pool.idle or self._find_idle(pool)):
-            self._want(pool.members)  # whoever becomes free rings, and that sets the alarm again
-            return False
-        now = trio.current_time()
-        silent = [slot for slot in holding if now - slot.heard_at >= _PATIENCE]
-        for slot in silent:
-            if not slot.robbed and slot.lane is not None:
-                self._rob(slot, slot.lane)
-        return len(silent) < len(holding)
-
-    def _holds_unread(self, slot: Slot) -> bool:
-        """Whether a process has not started some of what it was given of a shared queue."""
-        if slot.lane is None or not slot.lane.shared:
-            return False
-        self._look(slot)
-        return slot.lane.waiting() > 0
-
-    def _rob(self, slot: Slot, lane: Lane) -> None:
-        try:
-            unread = os.read(slot.back, WINDOW)
-        except BlockingIOError:
-            return
-        again = lane.unsend(len(unread))
-        if again:
-            os.write(slot.pipe, again)
-        slot.memory.words[SENT] = lane.sent
-        slot.robbed, slot.depth = True, 1
-        self._want((slot,))
-        self._fill(slot)
-        if not lane.busy:
-            slot.heard_at = 0.0
-            self._nudge(slot.name)  # it has nothing left that would make it ring
-        for pool in slot.pools:
-            self._serve(pool)
+            self.look(slot)
 
     # What there is
 

@@ -312,7 +312,7 @@ class Master:
         try:
             with self._engine:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._dispatcher.watch_silence)
+                    nursery.start_soon(self._dispatcher.silence.watch)
                     nursery.start_soon(self._raiser.listen)
                     nursery.start_soon(self._orphans.watch)
                     nursery.start_soon(self._zygote.guard)
