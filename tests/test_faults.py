@@ -752,6 +752,23 @@ async def test_what_a_dead_child_left_behind_is_reaped() -> None:
         await eventually(lambda: not exists(sleeper))
 
 
+async def test_a_daemon_that_a_dead_child_left_behind_is_reaped() -> None:
+    """A program in a session of its own becomes no zombie either when it ends after the child that started it."""
+    signals, pids = trisig.Signals(), words()
+
+    @signals.handler(1, target="worker1")
+    def leave(_signum: int) -> None:
+        pids[0] = subprocess.Popen(["sleep", "0.4"], start_new_session=True).pid
+        kill_hard()
+
+    async with trisig.open_master(signals, max_attempts=1) as master:
+        old = pid(master)
+        await signals.send(1)
+        await replaced(master, old)
+        assert exists(int(pids[0]))
+        await eventually(lambda: not exists(int(pids[0])))
+
+
 async def test_subprocesses_of_the_application_are_never_touched() -> None:
     """What the user's code starts in the master keeps its exit status, while children die and are reaped."""
     signals = trisig.Signals()

@@ -37,7 +37,7 @@ from ._late import LateHandlers
 from ._ledger import DeadLetter, Ledger
 from ._local import Local, LocalRaiser
 from ._options import Options
-from ._orphans import Orphans
+from ._orphans import MARK, Orphans
 from ._prefork import Prefork
 from ._process import ProcessInfo, become, current_process
 from ._raiser import Gate, Outbox
@@ -266,6 +266,7 @@ class Master:
         kind, number = self._topology.processes()[index]
         info = ProcessInfo(kind, number, os.getpid(), self._topology.farms_of(kind, number))
         become(info)
+        os.environ[MARK] = str(os.getppid())
         set_name(f"trisig {name}")
         child = Child(
             info,

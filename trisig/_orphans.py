@@ -1,20 +1,29 @@
 """What dead children leave behind: processes that a handler started, which the kernel hands to the master.
 
 The master is the subreaper of its tree, so an orphan becomes its child, and a zombie when it ends, until somebody
-asks for it. Each child has a process group of its own, which its descendants share unless they leave it; the
-number of a group is not given to anybody else while it has a member. So the orphans of a dead child are the
-members of its group that are children of this process. They are watched by pidfd and reaped by pidfd: nothing
-here ever waits for "any child", which would steal the exit status of a subprocess that the application started
-in the master. A descendant that made a session of its own has left its group, and cannot be told from those.
+asks for it. Two things tell an orphan from a subprocess that the application started in the master, and that is
+never touched:
+
+- its process group. Each child has one of its own, which its descendants share unless they leave it, and the number
+  of a group is not given to anybody else while it has a member;
+- its environment. Programs that a child starts find the pid of the master in `TRISIG_MASTER`, so one that made a
+  session of its own is known too.
+
+Orphans are watched by pidfd and reaped by pidfd: nothing here ever waits for "any child", which would steal the exit
+status of such a subprocess. They are looked for when a child or an orphan has ended. What has a session of its own
+and had ended before its child did is a zombie without an environment, and stays one.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import trio
 
 from ._interrupt import uninterrupted
+
+MARK = "TRISIG_MASTER"
 
 
 @uninterrupted
@@ -22,15 +31,16 @@ class Orphans:
     """Reaps what dead children left behind, when it ends."""
 
     def __init__(self) -> None:
+        self._mark = f"{MARK}={os.getpid()}".encode()
         self._groups: set[int] = set()
         self._watched: set[int] = set()
         self._more = trio.Event()
 
     def left_by(self, group: int) -> None:
-        """A child has been reaped, and its group may have other members."""
+        """A child has been reaped, and may have left something."""
         if _has_children(group):
             self._groups.add(group)
-            self._more.set()
+        self._more.set()
 
     async def watch(self) -> None:
         """Watch until cancelled; what has ended by then is reaped."""
@@ -38,26 +48,32 @@ class Orphans:
             async with trio.open_nursery() as nursery:
                 while True:
                     self._more = trio.Event()
-                    for group in self._groups:
-                        self._watch_members(nursery, group)
+                    for pid in [*self._orphans()]:
+                        self._watch_soon(nursery, pid)
                     await self._more.wait()
         finally:
+            for pid in [*self._orphans()]:
+                _reap_dead(os.P_PID, pid)
             for group in self._groups:
-                _reap_dead(group)
+                _reap_dead(os.P_PGID, group)
 
-    def _watch_members(self, nursery: trio.Nursery, group: int) -> None:
-        for pid in _children_in(group) - self._watched:
-            try:
-                pidfd = os.pidfd_open(pid)
-            except OSError:
-                continue  # out of descriptors: it is looked at again with the next one that ends
-            self._watched.add(pid)
-            nursery.start_soon(self._watch_one, pid, pidfd)
+    def _orphans(self) -> Iterator[int]:
+        for pid in _own_children() - self._watched:
+            if _group_of(pid) in self._groups or self._mark in _environment_of(pid):
+                yield pid
+
+    def _watch_soon(self, nursery: trio.Nursery, pid: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return  # out of descriptors: it is looked at again with the next one that ends
+        self._watched.add(pid)
+        nursery.start_soon(self._watch_one, pid, pidfd)
 
     async def _watch_one(self, pid: int, pidfd: int) -> None:
         try:
             await trio.lowlevel.wait_readable(pidfd)
-            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)  # noqa: ASYNC222  it is dead, the pidfd says so
+            _reap_dead(os.P_PIDFD, pidfd)
         finally:
             os.close(pidfd)
             self._watched.discard(pid)
@@ -75,24 +91,36 @@ def _has_children(group: int) -> bool:
     return True
 
 
-def _children_in(group: int) -> set[int]:
-    """This process's children in a group."""
-    entries = os.listdir("/proc")  # noqa: PTH208  a lazy listing would find processes twice
-    return {int(entry) for entry in entries if entry.isdecimal() and _is_child_in(int(entry), group)}
+def _own_children() -> set[int]:
+    """The processes that this one has to reap."""
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208  short, and pathlib is slow
+        found.update(map(int, _read(f"/proc/self/task/{task}/children").split()))
+    return found
 
 
-def _is_child_in(pid: int, group: int) -> bool:
+def _group_of(pid: int) -> int:
+    """The process group of a child; 0 if it is gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
+    return int(fields[2]) if fields else 0
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    """What its program was started with; nothing if it has ended."""
+    return _read(f"/proc/{pid}/environ").split(b"\0")
+
+
+def _read(path: str) -> bytes:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            _state, parent, its_group = file.read().rpartition(b") ")[2].split()[:3]
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read()
     except OSError:
-        return False  # gone meanwhile
-    return int(parent) == os.getpid() and int(its_group) == group
+        return b""  # gone meanwhile, or not ours to read
 
 
-def _reap_dead(group: int) -> None:
+def _reap_dead(idtype: int, ident: int) -> None:
     try:
-        while os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG):
+        while os.waitid(idtype, ident, os.WEXITED | os.WNOHANG):
             pass
     except ChildProcessError:
-        pass
+        pass  # another master of this process was faster
