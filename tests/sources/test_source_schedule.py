@@ -287,3 +287,11 @@ def test_local_time_has_the_rules_of_its_zone(name: str, start: str, monkeypatch
         assert all_due(NumericSchedule(fields, local), first, first + 3 * DAY) == expected
     expected = all_due(ExpressionSchedule("30 2 * * *", zone), first, first + 3 * DAY)
     assert all_due(ExpressionSchedule("30 2 * * *", local), first, first + 3 * DAY) == expected
+
+
+def test_only_jobs_about_points_of_the_day_list_them() -> None:
+    """A thousand jobs of every minute do not keep the 1440 minutes of a day each."""
+    zone = ZoneInfo("UTC")
+    assert ExpressionSchedule("* * * * *", zone)._times == []
+    assert NumericSchedule((-1, -1, -1, -1, -1), zone)._times == []
+    assert len(ExpressionSchedule("0,30 8-11 * * *", zone)._times) == 8

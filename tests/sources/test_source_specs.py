@@ -90,7 +90,8 @@ def test_cron_numbers_out_of_range_name_the_field(position: int, name: str, valu
         ("0 * * * * *", "has 6 fields"),
         ("", "has 0 fields"),
         ("@reboot", "unknown cron alias '@reboot'"),
-        ("0 0 30 2 *", "bad day field"),
+        ("0 0 30 2 *", "never due"),
+        ("0 0 30 feb mon#9", "bad weekday field"),
         ("0 0 */31 2 mon#5", "never due"),
     ],
 )

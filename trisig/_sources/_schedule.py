@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
+from itertools import product
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -110,8 +111,9 @@ class LocalSchedule(abc.ABC):
         self._zone = zone
         self._minutes = frozenset(minutes)
         self._hours = frozenset(hours)
-        self._times = [time(hour, minute) for hour in sorted(self._hours) for minute in sorted(self._minutes)]
         self._fixed = fixed
+        points = product(sorted(self._hours), sorted(self._minutes)) if fixed else ()
+        self._times = [time(*point) for point in points]
 
     @abc.abstractmethod
     def _fits_day(self, day: date) -> bool: ...
@@ -229,7 +231,7 @@ def make_schedule(when: tuple[object, ...], zone: tzinfo) -> Schedule:
             f" not {len(when)} values"
         )
     if schedule.next_due(datetime(2000, 1, 1, tzinfo=UTC)) is None:
-        raise ValueError(f"cron {' '.join(map(str, when))} is never due: no such day and month exist")
+        raise _never_due(" ".join(map(str, when)))
     return schedule
 
 
@@ -277,9 +279,29 @@ def _read_expression(expression: object) -> CronSim:
             " 'minute hour day month weekday', such as '40 2 * * *'"
         )
     try:
-        return CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+        return _read(*fields)
     except CronSimError as exc:
+        if _never_meet(*fields):
+            raise _never_due(expression) from None
         raise ValueError(_explain(expression, fields, str(exc))) from None
+
+
+def _read(*fields: str) -> CronSim:
+    return CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def _never_meet(minute: str, hour: str, day: str, month: str, weekday: str) -> bool:
+    """Whether an expression that cronsim refuses is wrong only in that no such month has such a day."""
+    try:
+        _read(minute, hour, day, "*", weekday)
+        _read(minute, hour, "*", month, weekday)
+    except CronSimError:
+        return False
+    return True
+
+
+def _never_due(when: str) -> ValueError:
+    return ValueError(f"cron {when} is never due: no such day and month exist")
 
 
 def _expand(alias: str) -> str:
