@@ -534,8 +534,13 @@ async def test_cancelled_at_any_moment(postgres: Postgres, heard: Heard) -> None
         ("hostaddr=db", "hostaddr"),
         ("connect_timeout=soon", "connect_timeout"),
         ("keepalives_idle=long", "keepalives_idle"),
+        ("keepalives_idle=99999999999999", "keepalives_idle of a conninfo is a number from 1 to 32767"),
+        ("keepalives_interval=0", "keepalives_interval of a conninfo is a number from 1 to 32767"),
+        ("keepalives_count=128", "keepalives_count of a conninfo is a number from 1 to 127"),
+        ("connect_timeout=99999999999", "connect_timeout of a conninfo is a number from"),
+        ("gssencmode=perhaps", "gssencmode"),
         ("target_session_attrs=best", "target_session_attrs"),
-        ("host=\ud800", "surrogates"),
+        ("host=\ud800", "a conninfo cannot contain surrogates"),
     ],
 )
 def test_wrong_conninfo(conninfo: str, said: str) -> None:
@@ -567,6 +572,12 @@ def test_wrong_arguments(arguments: tuple, error: type[Exception], said: str) ->
         add_postgres(trisig.Signals(), *arguments)
     with pytest.raises(ValueError, match="iterations"):
         add_postgres(trisig.Signals(), 1, "orders", "host=db", iterations=-1)
+
+
+@pytest.mark.parametrize("conninfo", ["host=db gssencmode=require", "connect_timeout=-5", "keepalives_count=' 127 '"])
+def test_right_conninfo(conninfo: str) -> None:
+    """What libpq takes is taken, also what it would not take for the local socket that it is tried with."""
+    PostgresSource(1, "orders", conninfo)
 
 
 def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,14 +32,16 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
-_NUMBERS = (
-    "connect_timeout",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-)
+# What the kernel takes of the keepalives, which is less than libpq does; the rest are C's int.
+_LARGEST_INT = 2**31 - 1
+_NUMBERS = {
+    "connect_timeout": (-_LARGEST_INT, _LARGEST_INT),
+    "keepalives": (-_LARGEST_INT, _LARGEST_INT),
+    "keepalives_idle": (1, 32_767),
+    "keepalives_interval": (1, 32_767),
+    "keepalives_count": (1, 127),
+    "tcp_user_timeout": (-_LARGEST_INT, _LARGEST_INT),
+}
 # A path at which there is no socket.
 _NOWHERE = "/dev/null"
 
@@ -117,6 +120,8 @@ def _parse(conninfo: str) -> dict[str, str]:
         raise ValueError("a conninfo cannot contain a NUL")
     try:
         return _set(pq.Conninfo.parse(conninfo.encode()))
+    except UnicodeEncodeError:
+        raise ValueError("a conninfo cannot contain surrogates, which are no text") from None
     except psycopg.OperationalError as error:
         raise ValueError(f"not a PostgreSQL conninfo: {str(error).strip()}") from None
 
@@ -158,13 +163,29 @@ def _check(server: Server) -> None:
     It checks most options before it opens a socket, so an error that does not speak of the socket is about them.
     """
     for name, value in server.options:
-        if name in _NUMBERS and not value.strip().lstrip("+-").isdecimal():
-            raise ValueError(f"the {name} of a conninfo is a whole number, not {value!r}")
+        if name in _NUMBERS:
+            _check_number(name, value)
     for place in server.places:
         if place.hostaddr and not _is_address(place.hostaddr):
             raise ValueError(f"the hostaddr of a conninfo is a numeric address, not {place.hostaddr!r}")
-        attempt = pq.PGconn.connect_start(server.conninfo(Place(_NOWHERE, "", place.port), "").encode())
+        attempt = pq.PGconn.connect_start(_harmless(server).conninfo(Place(_NOWHERE, "", place.port), "").encode())
         said = attempt.get_error_message()
         attempt.finish()
         if _NOWHERE not in said:
             raise ValueError(f"not a PostgreSQL conninfo: {said}")
+
+
+def _harmless(server: Server) -> Server:
+    """The server without what libpq would refuse only because `_NOWHERE` is a local socket."""
+    options = dict(server.options)
+    if options.get("gssencmode") == "require":
+        options["gssencmode"] = "prefer"
+    return Server(server.places, frozenset(options.items()))
+
+
+def _check_number(name: str, value: str) -> None:
+    lowest, highest = _NUMBERS[name]
+    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", value):
+        raise ValueError(f"the {name} of a conninfo is a whole number, not {value!r}")
+    if not lowest <= int(value) <= highest:
+        raise ValueError(f"the {name} of a conninfo is a number from {lowest} to {highest}, not {value}")
