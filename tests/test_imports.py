@@ -33,8 +33,8 @@ MAY_IMPORT = {
     "_dispatcher": "_interrupt _kernel _ledger _queue _raiser _routes _shared _silence _slots _table _targets _waits",
     "_endpoint": "",
     "_errors": "",
-    "_events": "_interrupt _sources _statistics",
-    "_external": "_handlers _sources",
+    "_events": "_groups _interrupt _sources _statistics",
+    "_external": "_errors _handlers _sources",
     "_groups": "_errors",
     "_handlers": "",
     "_harakiri": "_interrupt _ledger",
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "_master": (
         "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _kernel _late "
         "_ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots "
-        "_sources _statistics _table _targets _wires _worker"
+        "_statistics _table _targets _wires _worker"
     ),
     "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets",
     "_options": "_ledger",
@@ -71,10 +71,11 @@ MAY_IMPORT = {
     "_signum": "",
     "_silence": "_interrupt _ledger _shared _slots",
     "_slots": "_ledger _process _queue _shared _targets",
-    "_sources": "_sources._engines _sources.base _sources.cron _sources.files _sources.timers",
+    "_sources": ("_sources._course _sources._engines _sources.base _sources.cron _sources.files _sources.timers"),
     "_sources._checks": "",
     "_sources._clocks": "_interrupt _sources._timerfd",
-    "_sources._engines": "_sources._clocks _sources._watcher _sources.base",
+    "_sources._course": "_sources._engines _sources.base",
+    "_sources._engines": "_sources._clocks _sources._watcher",
     "_sources._inotify": "",
     "_sources._pglink": "_interrupt _sources._pgserver _sources._pgwire",
     "_sources._pgserver": "",
@@ -84,9 +85,9 @@ MAY_IMPORT = {
     "_sources._trail": "",
     "_sources._watcher": "_interrupt _sources._inotify _sources._trail",
     "_sources.base": "",
-    "_sources.cron": "_signum _sources._checks _sources._clocks _sources._engines _sources._schedule _sources.base",
-    "_sources.files": "_signum _sources._checks _sources._engines _sources._watcher _sources.base",
-    "_sources.timers": "_signum _sources._checks _sources._clocks _sources._engines _sources.base",
+    "_sources.cron": "_signum _sources._checks _sources._clocks _sources._course _sources._engines _sources._schedule",
+    "_sources.files": "_signum _sources._checks _sources._course _sources._engines _sources._watcher _sources.base",
+    "_sources.timers": "_signum _sources._checks _sources._clocks _sources._course _sources._engines",
     "_statistics": "_process",
     "_status": "",
     "_table": "_errors _signum _targets",

@@ -20,9 +20,11 @@ import pytest
 import trio
 import trio.testing
 from psycopg import sql
+from witness import Journal
 
 import trisig
-from trisig._sources import Engines, open_engines
+from trisig._sources import Course, Engines, open_engines
+from trisig._sources._pgwire import ChannelError
 from trisig.postgres import PostgresSource, add_postgres, notification
 
 NOBODY = 65534
@@ -87,6 +89,13 @@ class Postgres:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(BOUND)
             self.process = None
+
+    def be_standby(self) -> None:
+        """Start next time as a server that only follows another one."""
+        mark = self.home / "data" / "standby.signal"
+        mark.touch()
+        if self.user is not None:
+            os.chown(mark, self.user, self.user)
 
     def ask(self, query: str | sql.Composed, *values: object) -> list[tuple[object, ...]]:
         with psycopg.connect(self.local, autocommit=True) as connection:
@@ -192,13 +201,26 @@ async def engines() -> AsyncIterator[Engines]:
         yield engines
 
 
+async def run_on(
+    engines: Engines,
+    source: PostgresSource,
+    send: Callable[[int], Awaitable[None]],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a source as the master does; started once it hears, or it is clear that it will not for now."""
+    with Course(source, engines) as course:
+        await engines.settled()
+        task_status.started()
+        await course.go_on(send)
+
+
 @pytest.fixture
 def start(engines: Engines, heard: Heard, nursery: trio.Nursery) -> Start:
     """Start a source as the master does; returns, once it is armed, what ends it."""
 
     async def keep(source: PostgresSource, task_status: trio.TaskStatus[Callable[[], None]]) -> None:
         async with trio.open_nursery() as inner:
-            await inner.start(engines.run, source, heard.send)
+            await inner.start(run_on, engines, source, heard.send)
             task_status.started(inner.cancel_scope.cancel)
 
     async def start_source(source: PostgresSource) -> Callable[[], None]:
@@ -231,7 +253,7 @@ async def test_every_notification_is_one_signal_in_a_worker(postgres: Postgres) 
     async with trisig.open_master(signals) as master:
         await trio.to_thread.run_sync(postgres.notify, *["orders"] * 500, "last")
         await until(lambda: master.statistics().signals[18].done and master.statistics().signals[17].done >= 500)
-        assert [source.fired for source in master.statistics().sources] == [500, 1]
+        await until(lambda: [source.fired for source in master.statistics().sources] == [500, 1])
     assert master.statistics().accepted == 501
 
 
@@ -418,8 +440,75 @@ async def test_channel_that_the_server_refuses(postgres: Postgres, caplog: pytes
         await until(lambda: master.statistics().signals.get(2))
         refused, fine = master.statistics().sources
     assert "cannot listen to '☃'" in (refused.error or "")
+    lines = [record for record in caplog.records if "☃" in record.getMessage()]
+    assert lines[0].getMessage().startswith("postgres notification of signal 1 on '☃' failed, next try in 0.1 s: ")
+    assert {(record.levelno, record.exc_info, "\n" in record.getMessage()) for record in lines} == {
+        (logging.ERROR, None, False)
+    }
     assert (fine.error, fine.restarts, fine.fired) == (None, 0, 1)
     assert resyncs(caplog) == 0
+
+
+async def test_a_standby_that_becomes_the_primary(fragile: Postgres, caplog: pytest.LogCaptureFixture) -> None:
+    """It refuses all channels until it is promoted; then the signal is raised once, and the iterations count on."""
+    fragile.start()
+    signals = trisig.Signals()
+    signals.register(1, "worker", lambda signum: None)
+    add_postgres(signals, 1, "orders", fragile.local, iterations=4)
+    async with trisig.open_master(signals) as master:
+
+        def fired() -> list[int]:
+            return [told.fired for told in master.statistics().sources]
+
+        await trio.to_thread.run_sync(fragile.notify, "orders", "orders")
+        await until(lambda: fired() == [2])
+        await trio.to_thread.run_sync(fragile.stop)
+        fragile.be_standby()
+        await trio.to_thread.run_sync(fragile.start)
+        await until(lambda: master.statistics().sources[0].restarts)
+        assert "cannot execute LISTEN during recovery" in (master.statistics().sources[0].error or "")
+        assert len(fragile.clients()) == 1
+        fragile.ask("SELECT pg_promote()")
+        await until(lambda: fired() == [3])
+        await trio.to_thread.run_sync(fragile.notify, "orders", "orders")
+        await until(lambda: not fired())
+        assert master.statistics().accepted == 4
+    assert resyncs(caplog) == 1
+    assert "postgres notification of signal 1 on 'orders': listening after a time without" in caplog.text
+
+
+async def test_a_standby_from_the_beginning(fragile: Postgres, heard: Heard) -> None:
+    """The master does not wait for it; when it is promoted, all sources of a channel raise once and then for each."""
+    await trio.to_thread.run_sync(fragile.start)
+    await trio.to_thread.run_sync(fragile.stop)  # a standby has something to recover
+    fragile.be_standby()
+    await trio.to_thread.run_sync(fragile.start)
+    errors = []
+
+    async def persist(signum: int, course: Course) -> None:
+        with course:
+            while True:
+                try:
+                    await course.go_on(heard.send)
+                except ChannelError as error:
+                    errors.append(error)
+                await trio.sleep(0.05 * signum)
+
+    async with open_engines() as engines, trio.open_nursery() as nursery:
+        for signum in (1, 2):
+            nursery.start_soon(persist, signum, Course(PostgresSource(signum, "orders", fragile.local), engines))
+        with trio.fail_after(BOUND):
+            await engines.settled()
+        await until(lambda: len(errors) > 4)
+        assert heard.signums == []
+        fragile.ask("SELECT pg_promote()")
+        for signum in (1, 2):
+            await heard.wait(signum)
+        fragile.notify("orders")
+        for signum in (1, 2):
+            await heard.wait(signum, 2)
+        assert sorted(heard.signums) == [1, 1, 2, 2]
+        nursery.cancel_scope.cancel()
 
 
 class Mute:
@@ -446,7 +535,7 @@ async def test_cancelled_while_the_server_is_mute(mute: Mute, heard: Heard) -> N
     """Nothing waits for a server that does not answer: the end is prompt, and the connection is closed."""
     async with open_engines() as engines, trio.open_nursery() as nursery:
         source = PostgresSource(1, "mute", f"host=127.0.0.1 port={mute.port}")
-        nursery.start_soon(engines.run, source, heard.send)
+        nursery.start_soon(run_on, engines, source, heard.send)
         peer = await mute.accept()
         began = trio.current_time()
         nursery.cancel_scope.cancel()
@@ -463,6 +552,58 @@ async def test_mute_server_is_given_up(mute: Mute, start: Start, caplog: pytest.
     await start(PostgresSource(1, "mute", f"host=127.0.0.1 port={mute.port} connect_timeout=1"))
     assert 0.9 < trio.current_time() - began < 3
     assert "no answer within 1 s" in caplog.text
+
+
+async def test_mute_servers_hold_up_nothing_else(tmp_path: Path) -> None:
+    """The master asks several at the same time; what was declared after them notices and raises meanwhile."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    mutes = [Mute() for _ in range(3)]
+    for mute in mutes:
+        add_postgres(signals, 1, "orders", f"host=127.0.0.1 port={mute.port} connect_timeout=600")
+    (tmp_path / "folder").mkdir()
+    signals.file_monitor(tmp_path / "folder", iterations=1)(lambda signum: journal.note("changed"))
+    signals.timer(0.01, iterations=3)(lambda signum: journal.note("tick"))
+
+    @signals.service("worker1")
+    async def change() -> None:
+        (tmp_path / "folder" / "new").touch()
+
+    async def let_go() -> None:
+        nonlocal answered
+        peers = [await mute.accept() for mute in mutes]
+        assert sorted(note for _, note in await journal.until(4)) == ["changed", "tick", "tick", "tick"]
+        answered = True
+        for one in [*peers, *(mute.listener for mute in mutes)]:
+            one.close()
+
+    answered = False
+    with trio.fail_after(BOUND):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(let_go)
+            async with trisig.open_master(signals) as master:
+                assert answered
+                assert len(master.statistics().sources) == 3
+
+
+async def test_removed_by_a_child_while_the_master_opens(mute: Mute) -> None:
+    """A source whose server has not answered yet may be taken back, before the first signal or later."""
+    signals = trisig.Signals()
+    first, second = [
+        add_postgres(signals, 1, channel, f"host=127.0.0.1 port={mute.port} connect_timeout=600")
+        for channel in ("orders", "prices")
+    ]
+
+    @signals.service("worker1")
+    async def remove_first() -> None:
+        signals.remove_source(first)
+
+    @signals.timer(0.01, iterations=1)
+    def remove_second(signum: int) -> None:
+        signals.remove_source(second)
+
+    with trio.fail_after(BOUND):
+        async with trisig.open_master(signals) as master:
+            await until(lambda: master.statistics().sources == ())
 
 
 async def test_next_host(postgres: Postgres, mute: Mute, start: Start, heard: Heard) -> None:
@@ -507,7 +648,7 @@ async def test_cancelled_at_any_moment(postgres: Postgres, heard: Heard) -> None
     for step in range(60):
         with trio.move_on_after(step / 2000):
             async with open_engines() as engines, trio.open_nursery() as nursery:
-                await nursery.start(engines.run, PostgresSource(1, "cut", postgres.tcp()), heard.send)
+                await nursery.start(run_on, engines, PostgresSource(1, "cut", postgres.tcp()), heard.send)
                 armed += 1
                 await trio.sleep_forever()
     assert 0 < armed < 60, "the steps do not reach from before to after"
@@ -560,6 +701,7 @@ def test_wrong_conninfo(conninfo: str, said: str) -> None:
         ((1, "a\0", "host=db"), ValueError, "NUL"),
         ((1, "x" * 64, "host=db"), ValueError, "63 bytes"),
         ((1, "ä" * 32, "host=db"), ValueError, "63 bytes"),
+        ((1, "\ud800", "host=db"), ValueError, "cannot have surrogates"),
         ((1, b"orders", "host=db"), TypeError, "named by a str"),
         ((1, "orders", None), TypeError, "a conninfo is a str"),
         ((256, "orders", "host=db"), ValueError, "a signal is a number"),

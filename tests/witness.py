@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from trisig import current_process
+from trisig import Signals, current_process
 
 T = TypeVar("T")
 
@@ -33,6 +33,12 @@ async def eventually(look: Callable[[], T], seconds: float = PATIENCE) -> T:
             await trio.sleep(_STEP)
         return found
     raise AssertionError(f"not within {seconds} s; in the end it was {look()!r}")
+
+
+async def unhandled(signals: Signals, seconds: float = PATIENCE) -> int:
+    """The next signal that has no handler."""
+    with trio.fail_after(seconds):
+        return await signals.wait()
 
 
 class Journal:

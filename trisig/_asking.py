@@ -29,6 +29,7 @@ _RAISED: dict[str, type[Exception]] = {
         KeyError,
         OSError,
         FileNotFoundError,
+        PermissionError,
         RuntimeError,
         trio.ClosedResourceError,
         trio.BusyResourceError,

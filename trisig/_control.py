@@ -36,9 +36,10 @@ class Asker(Protocol):
 class Sources(Protocol):
     """The event sources of the master."""
 
-    def add(self, source: EventSource) -> int: ...
-    def add_spec(self, spec: dict[str, Any]) -> int: ...
-    def remove(self, key: int) -> None: ...
+    def add(self, source: EventSource) -> None: ...
+    def add_spec(self, spec: dict[str, Any], owner: str) -> None: ...
+    def remove(self, key: str) -> None: ...
+    def end_with(self, signum: int) -> None: ...
 
 
 class Control:
@@ -120,6 +121,7 @@ class Control:
 
     def _unregister(self, _asker: Asker, signum: int) -> None:
         self._table.unregister(signum)
+        self._sources.end_with(signum)
         self._forget(signum)
         self._changed()
 
@@ -129,8 +131,8 @@ class Control:
     def _end_wait(self, asker: Asker, key: int, *, took: bool) -> None:
         self._desk.end(asker.name, key, took=took)
 
-    def _add_source(self, _asker: Asker, spec: dict[str, Any]) -> int:
-        return self._sources.add_spec(spec)
+    def _add_source(self, asker: Asker, spec: dict[str, Any]) -> None:
+        self._sources.add_spec(spec, asker.name)
 
-    def _remove_source(self, _asker: Asker, key: int) -> None:
+    def _remove_source(self, _asker: Asker, key: str) -> None:
         self._sources.remove(key)

@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+from ._errors import SignalTableError
 from ._handlers import Handler
-from ._sources import CronSource, EventSource, FileSource, RbTimerSource, TimerSource
+from ._sources import CronSource, EventSource, FileSource, RbTimerSource, SharingSource, TimerSource
 
 H = TypeVar("H", bound=Handler)
 Path = str | os.PathLike[str]
@@ -30,7 +31,8 @@ class ExternalEvents(abc.ABC):
         """Raise a signal every so many seconds, by a kernel timer, on a fixed grid.
 
         Late ticks are one signal and a count of the missed ones. Follows uWSGI's `add_timer`, with fractions of
-        a second and iterations.
+        a second and iterations. Added in a child, the timer ends with the child; added in the master while it runs,
+        with the master.
 
         Args:
             signum: the signal.
@@ -42,18 +44,22 @@ class ExternalEvents(abc.ABC):
 
         Raises:
             TypeError, ValueError: an argument that cannot be.
+            trio.ClosedResourceError: the master is shutting down.
         """
         return self.add_source(TimerSource(signum, seconds, iterations=iterations))
 
     def add_rb_timer(self, signum: int, seconds: float, *, iterations: int = 0) -> EventSource:
         """Raise a signal every so many seconds, by a timer in user space; all of them share one deadline.
 
-        Follows uWSGI's `add_rb_timer`, without its clock of whole seconds. Arguments as for `add_timer`.
+        Follows uWSGI's `add_rb_timer`, without its clock of whole seconds. Arguments, errors and how long it lasts as
+        for `add_timer`.
         """
         return self.add_source(RbTimerSource(signum, seconds, iterations=iterations))
 
     def add_cron(self, signum: int, *when: int | str, timezone: str | None = None, iterations: int = 0) -> EventSource:
         """Raise a signal in each due minute, exactly once.
+
+        Added in a child, the job ends with the child; added in the master while it runs, with the master.
 
         Args:
             signum: the signal.
@@ -64,6 +70,7 @@ class ExternalEvents(abc.ABC):
 
         Raises:
             TypeError, ValueError: an argument that cannot be; the message names the field.
+            trio.ClosedResourceError: the master is shutting down.
         """
         return self.add_source(CronSource(signum, *when, timezone=timezone, iterations=iterations))
 
@@ -72,7 +79,8 @@ class ExternalEvents(abc.ABC):
     ) -> EventSource:
         """Raise a signal whenever a file, or something directly in a directory, changes.
 
-        Goes on when the path is replaced, removed and made again, or is a symlink that is pointed elsewhere.
+        Goes on when the path is replaced, removed and made again, or is a symlink that is pointed elsewhere. Added in
+        a child, the monitor ends with the child; added in the master while it runs, with the master.
 
         Args:
             signum: the signal.
@@ -82,7 +90,10 @@ class ExternalEvents(abc.ABC):
 
         Raises:
             FileNotFoundError: there is no such path.
+            PermissionError: it may not be read.
+            OSError: no inotify watch or instance is left; the message names the limit to raise.
             TypeError, ValueError: an argument that cannot be.
+            trio.ClosedResourceError: the master is shutting down.
         """
         return self.add_source(FileSource(signum, path, iterations=iterations, missing_ok=missing_ok))
 
@@ -125,15 +136,15 @@ class ExternalEvents(abc.ABC):
             lambda number: FileSource(number, path, iterations=iterations, missing_ok=missing_ok), target, signum
         )
 
-    def _on(self, make: Callable[[int], EventSource], target: str, signum: int | None) -> Callable[[H], H]:
+    def _on(self, make: Callable[[int], SharingSource], target: str, signum: int | None) -> Callable[[H], H]:
         """Register and add in one; the next free number unless one is given. All or nothing."""
         make(0 if signum is None else signum)  # what is wrong with it is said where it is written
 
         def decorate(handler: H) -> H:
-            number = self.free_signum() if signum is None else signum
-            source = make(number)
-            self.register(number, target, handler)
+            number = self._register(signum, target, handler)
             try:
+                source = make(number)
+                source.tied = True
                 self.add_source(source)
             except BaseException:
                 self.unregister(number)
@@ -141,3 +152,15 @@ class ExternalEvents(abc.ABC):
             return handler
 
         return decorate
+
+    def _register(self, signum: int | None, target: str, handler: Handler) -> int:
+        """Register a given number, or the next free one, which another process may take meanwhile."""
+        while True:
+            number = self.free_signum() if signum is None else signum
+            try:
+                self.register(number, target, handler)
+            except SignalTableError:
+                if signum is not None:
+                    raise
+            else:
+                return number

@@ -160,12 +160,13 @@ class Local:
 
     def unregister(self, signum: int) -> None:
         self._table.unregister(signum)
+        self._sources.end_with(signum)
         self._changed()
 
-    def add_source(self, source: EventSource) -> int:
-        return self._sources.add(source)
+    def add_source(self, source: EventSource) -> None:
+        self._sources.add(source)
 
-    def remove_source(self, key: int) -> None:
+    def remove_source(self, key: str) -> None:
         self._sources.remove(key)
 
     async def wait(self, signum: int | None) -> int:

@@ -46,7 +46,6 @@ from ._report import snapshot
 from ._shared import Shared
 from ._signals import Signals, application_of
 from ._slots import Slot
-from ._sources import from_spec
 from ._statistics import MasterStatistics
 from ._table import Entry, Table
 from ._targets import Target, Topology
@@ -90,7 +89,7 @@ class Master:
         )
         self._keepers = {slot.name: self._keeper(slot) for slot in slots}
         self._raiser = LocalRaiser(self._dispatcher.accept, self._accept_piped, self._gate, self._outbox(_ME))
-        self._sources = Sources(self._raiser.send, from_spec)
+        self._sources = Sources(self._raiser.send, app.sources)
         self._late = LateHandlers(self._shared.late, self._push_all)
         self._control = Control(
             topology,
@@ -99,7 +98,7 @@ class Master:
             self._late,
             self._sources,
             self._dispatcher.refresh,
-            self._forget,
+            app.forget,
         )
         self._local = Local(
             signals,
@@ -114,7 +113,6 @@ class Master:
         self._zygote = Prefork(self._become, self._private_fds)
         self._orphans = Orphans()
         self._engine = trio.CancelScope()
-        self._sources_scope = trio.CancelScope()
         self._runs = False
         self._hurry = trio.CancelScope(shield=True)
         self._final: MasterStatistics | None = None
@@ -227,14 +225,12 @@ class Master:
         """A process has ended: with it what it registered for itself and what its tasks waited for."""
         self._orphans.left_by(self._keepers[name].pid)
         self._dispatcher.desk.left(name)
+        self._sources.end_of(name)
         if self._table.end_of(name):
             self._dispatcher.refresh()
 
     async def _spawn(self, job: str, fds: Sequence[int]) -> tuple[int, int]:
         return await self._zygote.spawn(job, fds)
-
-    def _forget(self, signum: int) -> None:
-        self._app.handlers.pop(signum, None)
 
     def _private_fds(self) -> list[int]:
         return [fd for keeper in self._keepers.values() for fd in keeper.fds()]
@@ -297,8 +293,6 @@ class Master:
 
     def begin(self) -> None:
         """Fork the zygote, and with it everything that the application has declared so far."""
-        for source in self._app.sources:
-            self._app.sources[source] = self._sources.add(source)
         try:
             self._zygote.open()
         except BaseException:
@@ -319,11 +313,12 @@ class Master:
                     nursery.start_soon(self._zygote.guard)
                     if self._options.handler_timeout is not None:
                         nursery.start_soon(self._harakiri(self._options.handler_timeout).watch)
+                    await nursery.start(self._sources.run)
                     for keeper in self._keepers.values():
                         nursery.start_soon(keeper.keep, name=f"keep {keeper.name}")
                     for keeper in self._keepers.values():
                         await keeper.reached("ready")
-                    await nursery.start(self._run_sources)
+                    await self._sources.go()
                     self._engine.shield = True
                     self._runs = True
                     task_status.started()
@@ -366,15 +361,11 @@ class Master:
             finally:  # a second Ctrl-C in a trio.run of the application's own is raised up there
                 self._engine.cancel()
 
-    async def _run_sources(self, task_status: trio.TaskStatus[None]) -> None:
-        with self._sources_scope:
-            await self._sources.run(task_status=task_status)
-
     async def _shut_down(self) -> None:
         """Stop in order, within the grace."""
         with self._hurry:
             self._hurry.deadline = trio.current_time() + self._options.grace
-            self._sources_scope.cancel()
+            self._sources.stop()
             self._dispatcher.keep_wanting()
             self._control.draining = True
             self._push_all({"do": "drain"})

@@ -63,6 +63,7 @@ async def open_master(
         TargetError: a target, hook, service or farm names processes that there are not.
         ValueError, TypeError: another argument that cannot be.
         ChildFailedError: a child could not start; nothing is left running.
+        OSError: the kernel refuses what an event source needs; the message names the limit to raise.
         trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
     """
     topology = Topology(workers, mules, spoolers, farms or {})

@@ -19,7 +19,7 @@ from ._errors import NoMasterError
 from ._external import ExternalEvents
 from ._handlers import Handler
 from ._signum import SIGNALS, check_signum
-from ._sources import EventSource
+from ._sources import EventSource, check_source, describe, is_tied, key_of
 from ._table import full, taken, unknown
 from ._targets import Target, Topology, parse, parse_fixed
 
@@ -38,8 +38,8 @@ class Link(Protocol):
     def unregister(self, signum: int) -> None: ...
     def is_registered(self, signum: int) -> bool: ...
     def free_signum(self) -> int: ...
-    def add_source(self, source: EventSource) -> int: ...
-    def remove_source(self, key: int) -> None: ...
+    def add_source(self, source: EventSource) -> None: ...
+    def remove_source(self, key: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Application:
         self.handlers: dict[int, Declaration] = {}
         self.hooks: list[tuple[Target | None, Callable[[], object]]] = []
         self.services: list[tuple[Target, Callable[..., Awaitable[object]]]] = []
-        self.sources: dict[EventSource, int | None] = {}
+        self.sources: dict[str, EventSource] = {}  # by key
         self.link: Link | None = None
         self.in_child = False
         self._has_master = False
@@ -82,6 +82,12 @@ class Application:
     def become_childs(self, link: Link) -> None:
         """This is a child now; its master is another process."""
         self.link, self.in_child, self._has_master = link, True, False
+
+    def forget(self, signum: int) -> None:
+        """Take back the handler of a signal, and the source that was made together with it."""
+        self.handlers.pop(signum, None)
+        for key in [key for key, source in self.sources.items() if is_tied(source, signum)]:
+            del self.sources[key]
 
     def check(self, topology: Topology) -> None:
         """Everything that was declared must name processes that there will be.
@@ -151,6 +157,8 @@ class Signals(ExternalEvents):
     def unregister(self, signum: int) -> None:
         """Remove an entry (uWSGI cannot). Signals that were raised before are still delivered.
 
+        A source that was made together with the entry by a decorator, such as `timer`, is removed too.
+
         Raises:
             SignalTableError: the number is not registered.
         """
@@ -160,7 +168,7 @@ class Signals(ExternalEvents):
         elif signum not in self._app.handlers:
             raise unknown(signum)
         if not self._app.in_child:
-            self._app.handlers.pop(signum, None)
+            self._app.forget(signum)
 
     def is_registered(self, signum: int) -> bool:
         """Whether a signal has an entry in the table."""
@@ -273,35 +281,42 @@ class Signals(ExternalEvents):
     # Event sources
 
     def add_source(self, source: EventSource) -> EventSource:
-        """Let a source raise signals, from now on or from when a master opens.
+        """Let a source raise signals: with every master that opens later, or with the running one from now on.
+
+        Added while a master runs, it belongs to that one only, and added in a child it ends with the child. One that
+        has ended by itself, or was removed, may be added again.
 
         Raises:
-            TypeError: not an `EventSource`, or in a child one that only the master can run.
+            TypeError: not an `EventSource`, one whose `run` is not `async def run(self, send)`, or in a child one that
+                only the master can run.
             ValueError: it has been added already.
+            OSError: the kernel refuses what it needs.
+            trio.ClosedResourceError: the master is shutting down.
+            RuntimeError: in the master, but not in the thread that runs it.
         """
-        _check_source(source)
-        if source in self._app.sources:
-            raise ValueError(f"{source} has been added already")
-        self._app.sources[source] = None if self._app.link is None else self._app.link.add_source(source)
+        check_source(source)
+        if self._app.link is not None:
+            self._app.link.add_source(source)
+        elif key_of(source) in self._app.sources:
+            raise ValueError(f"{describe(source)} has been added already")
+        else:
+            self._app.sources[key_of(source)] = source
         return source
 
     def remove_source(self, source: EventSource) -> None:
-        """Take a source back, in any process that knows it.
+        """Take a source back, in any process that knows it, whichever added it; from later masters too.
 
         Raises:
+            TypeError: not an `EventSource`.
             ValueError: it was not added, was removed before, or has ended.
+            RuntimeError: in the master, but not in the thread that runs it.
         """
-        _check_source(source)
-        if source not in self._app.sources:
-            raise ValueError(f"{source} is not running: it was not added, or was removed before")
-        key = self._app.sources.pop(source)
-        if self._app.link is not None and key is not None:
+        check_source(source)
+        key = key_of(source)
+        if self._app.link is not None:
             self._app.link.remove_source(key)
-
-
-def _check_source(source: object) -> None:
-    if not isinstance(source, EventSource):
-        raise TypeError(f"a source is an instance of trisig.EventSource, not {source!r}")
+        elif self._app.sources.pop(key, None) is None:
+            raise ValueError(f"{describe(source)} is not running: it was not added, or was removed before")
 
 
 def application_of(signals: object) -> Application:

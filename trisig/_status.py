@@ -20,4 +20,4 @@ def status_text(status: dict[str, Any]) -> str:
 
 def _source_text(source: dict[str, Any]) -> str:
     text = f"{source['source']}: fired {source['fired']}, missed {source['missed']}"
-    return f"{text}, started again {source['restarts']} times: {source['error']}" if source["restarts"] else text
+    return f"{text}, restarts {source['restarts']}, last error {source['error']}" if source["error"] else text

@@ -31,7 +31,7 @@ from ._raiser import Gate, Outbox, Raiser
 from ._runner import Runner
 from ._shared import Shared
 from ._signum import SIGNALS, check_signum
-from ._sources import BuiltinSource, EventSource
+from ._sources import BuiltinSource, EventSource, describe
 from ._table import TableView
 from ._targets import parse
 from ._tracebacks import own_traceback, summary_of
@@ -132,16 +132,15 @@ class Child:
     def unregister(self, signum: int) -> None:
         self._asking.ask("unregister", signum=signum)
 
-    def add_source(self, source: EventSource) -> int:
+    def add_source(self, source: EventSource) -> None:
         if not isinstance(source, BuiltinSource):
             raise TypeError(
-                f"{source} can only be added in the master: "
-                f"sources run there, and this one exists in {self.info.name} only"
+                f"{describe(source)} can only be added in the master: sources run there, "
+                f"and only timers, crons and file monitors can be sent to it from {self.info.name}"
             )
-        key: int = self._asking.ask("add_source", spec=source.to_spec())
-        return key
+        self._asking.ask("add_source", spec=source.to_spec())
 
-    def remove_source(self, key: int) -> None:
+    def remove_source(self, key: str) -> None:
         self._asking.ask("remove_source", key=key)
 
     async def wait(self, signum: int | None) -> int:

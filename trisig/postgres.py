@@ -17,18 +17,17 @@ Needs psycopg 3: `pip install trisig[postgres]`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
-
-import trio
 
 from ._handlers import Handler
 from ._signals import Signals
 from ._signum import check_signum
-from ._sources import Engines, Send, SharingSource
-from ._sources._checks import check_iterations, rounds
+from ._sources import Engines, SharingSource
+from ._sources._checks import check_iterations
 
 try:
-    from ._sources._pglink import Link
+    from ._sources._pglink import Link, Listener
     from ._sources._pgserver import server_of
 except ImportError as error:
     raise ImportError(f"trisig.postgres needs psycopg 3; pip install trisig[postgres] ({error})") from error
@@ -44,9 +43,9 @@ LONGEST_CHANNEL = 63
 class PostgresSource(SharingSource):
     """Raises a signal for each notification on a channel.
 
-    It counts as armed, and the master as open, once the server listens or the first attempt at that has failed. A
-    server that cannot be reached is tried again, with pauses from 0.1 to 30 seconds. A server that refuses the
-    channel itself (a standby does) fails the source, which is then restarted like any other.
+    The master counts as open once the server listens or the first attempt at that has failed. A server that cannot be
+    reached is tried again, with pauses from 0.1 to 30 seconds. One that refuses the channel itself (a standby does)
+    fails the source and is asked again after the same pauses.
 
     Args:
         signum: the signal to raise.
@@ -69,18 +68,11 @@ class PostgresSource(SharingSource):
     @property
     def name(self) -> str:
         """What logs and statistics call it."""
-        return f"postgres {self.channel!r}"
+        return f"postgres notification of signal {self.signum} on {self.channel!r}"
 
-    async def run_on(
-        self, engines: Engines, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Raise the signal at each notification until the iterations are used up, or until cancelled."""
-        with engines.shared(Link, self._server).listening(self.channel) as listener:
-            await listener.settled.wait()
-            task_status.started()
-            for _ in rounds(self.iterations):
-                await listener.notification()
-                await send(self.signum)
+    def arm(self, engines: Engines) -> AbstractContextManager[Listener]:
+        """Have the server tell of notifications."""
+        return engines.shared(Link, self._server).listening(self.channel, self.name)
 
 
 def add_postgres(signals: Signals, signum: int, channel: str, conninfo: str, *, iterations: int = 0) -> PostgresSource:
@@ -124,6 +116,10 @@ def _check_channel(channel: object) -> str:
         raise TypeError(f"a channel is named by a str, not {channel!r}")
     if not channel or "\0" in channel:
         raise ValueError(f"a channel has a name of at least one character and without NUL, not {channel!r}")
-    if len(channel.encode()) > LONGEST_CHANNEL:
+    try:
+        length = len(channel.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the name of a channel cannot have surrogates in it, as {channel!r} has") from None
+    if length > LONGEST_CHANNEL:
         raise ValueError(f"the name of a channel is at most {LONGEST_CHANNEL} bytes long in UTF-8, unlike {channel!r}")
     return channel

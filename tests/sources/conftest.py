@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from source_tools import Recorder, Start
+from source_tools import Recorder, Start, run_on
 
 from trisig._sources import Engines, EventSource, open_engines
 
@@ -30,7 +30,7 @@ async def start(engines: Engines, recorder: Recorder) -> AsyncIterator[Start]:
     async with trio.open_nursery() as nursery:
 
         async def start_source(source: EventSource) -> None:
-            await nursery.start(engines.run, source, recorder.send)
+            await nursery.start(run_on, engines, source, recorder.send)
 
         yield start_source
         nursery.cancel_scope.cancel()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from trisig._sources import EventSource
+from trisig._sources import Course, Engines, EventSource, Send
 
 Start = Callable[[EventSource], Awaitable[None]]
 
@@ -34,3 +34,12 @@ class Recorder:
         """Wait until `count` signals (of one number) have come."""
         while (len(self.raised) if signum is None else self.raised.count(signum)) < count:
             await self._news.wait()
+
+
+async def run_on(
+    engines: Engines, source: EventSource, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a source as the master does; started once it is armed."""
+    with Course(source, engines) as course:
+        task_status.started()
+        await course.go_on(send)

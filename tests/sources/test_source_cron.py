@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import pytest
 import trio
 import trio.testing
+from source_tools import run_on
 from trio.testing import MockClock
 
-from trisig._sources import CronSource, open_engines
+from trisig._sources import Course, CronSource, open_engines
 
 
 class FakeWall:
@@ -72,7 +73,7 @@ def cron(nursery: trio.Nursery) -> Cron:
 
         async def run() -> None:
             async with open_engines(wall_clock=times.wall) as engines:
-                await engines.run(source, times.send)
+                await run_on(engines, source, times.send)
 
         nursery.start_soon(run)
         await trio.testing.wait_all_tasks_blocked()
@@ -93,7 +94,7 @@ async def test_iterations_end_the_run(autojump_clock: MockClock) -> None:
     wall = FakeWall("2026-05-01T10:00")
     times = Times(wall)
     async with open_engines(wall_clock=wall) as engines:
-        await engines.run(CronSource(1, "@hourly", iterations=2, timezone="UTC"), times.send)
+        await run_on(engines, CronSource(1, "@hourly", iterations=2, timezone="UTC"), times.send)
     assert times.seen == ["2026-05-01T11:00:00", "2026-05-01T12:00:00"]
 
 
@@ -122,6 +123,21 @@ async def test_a_stop_over_due_minutes_raises_once_and_says_so(
     assert source.missed == 4
     assert "due at 2026-05-01T10:01:00+00:00, raised 270 s late; 5 due minutes in all" in caplog.text
     assert len(caplog.records) == 1
+
+
+async def test_a_minute_that_comes_due_between_arming_and_going_is_raised(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the children start nothing is raised, and nothing is lost: it is raised late, and alone, it says so."""
+    wall = FakeWall("2026-05-01T10:00:58")
+    times = Times(wall)
+    async with open_engines(wall_clock=wall) as engines:
+        with Course(CronSource(9, "* * * * *", iterations=2, timezone="UTC"), engines) as course:
+            await trio.sleep(6)
+            await course.go_on(times.send)
+    assert [seen[11:] for seen in times.seen] == ["10:01:04", "10:02:00"]
+    said = "cron of signal 9 at * * * * * UTC: due at 2026-05-01T10:01:00+00:00, raised 4 s late"
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 async def test_a_full_queue_folds_due_minutes(
@@ -235,7 +251,9 @@ async def test_a_thousand_cron_sources(autojump_clock: MockClock, nursery: trio.
     times = Times(wall)
     async with open_engines(wall_clock=wall) as engines, trio.open_nursery() as sources:
         for n in range(1000):
-            sources.start_soon(engines.run, CronSource(n % 256, "* * * * *", iterations=1, timezone="UTC"), times.send)
+            sources.start_soon(
+                run_on, engines, CronSource(n % 256, "* * * * *", iterations=1, timezone="UTC"), times.send
+            )
     assert times.seen == ["2026-05-01T10:01:00"] * 1000
 
 

@@ -16,9 +16,9 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from source_tools import Recorder, Start
+from source_tools import Recorder, Start, run_on
 
-from trisig._sources import Engines, FileSource
+from trisig._sources import Course, Engines, FileSource
 from trisig._sources import _inotify as inotify
 from trisig._sources._inotify import Event, Inotify, parse
 from trisig._sources._trail import Trail
@@ -287,6 +287,53 @@ async def test_gone_between_declaration_and_start(
     assert await monitored.count() >= 1
 
 
+async def test_come_between_declaration_and_start(
+    monitored: Monitored, start: Start, file: Path, recorder: Recorder
+) -> None:
+    """A path that is waited for and has come meanwhile has changed; a monitor that runs again knows that it has."""
+    file.unlink()
+    source = FileSource(FILE, file, missing_ok=True, iterations=1)
+    file.touch()
+    await start(source)
+    with trio.fail_after(5):
+        await recorder.wait(1, FILE)
+    await trio.testing.wait_all_tasks_blocked()
+    recorder.raised.clear()
+    await start(source)
+    assert await monitored.count() == 0
+    append(file)
+    assert await monitored.count() == 1
+
+
+async def test_a_watch_that_is_refused_on_the_way(
+    engines: Engines, recorder: Recorder, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that failed goes on with what has happened meanwhile: one signal, and the iterations that are left."""
+    refuse, real = True, Inotify.add
+
+    def add(instance: Inotify, path: str, mask: int) -> int:
+        if refuse and path == str(file):
+            raise OSError(errno.ENOSPC, "no watch")
+        return real(instance, path, mask)
+
+    with Course(FileSource(FILE, file, iterations=2), engines) as course, trio.fail_after(5):
+        monkeypatch.setattr(Inotify, "add", add)
+        replace(file, "2")
+        for _ in range(2):
+            with pytest.raises(OSError, match="no watch"):
+                await course.go_on(recorder.send)
+        replace(file, "3")
+        refuse = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(course.go_on, recorder.send)
+            await recorder.wait(1)
+            await trio.testing.wait_all_tasks_blocked()
+            assert recorder.raised == [FILE]
+            append(file)
+    assert (recorder.raised, course.fired) == ([FILE, FILE], 2)
+    assert not watches()
+
+
 async def test_directory_and_file_in_it_both_raise(monitored: Monitored, file: Path) -> None:
     """Two paths never share a signal."""
     await monitored.add(file.parent)
@@ -304,7 +351,7 @@ async def test_two_monitors_of_one_path(engines: Engines, recorder: Recorder, mo
     """Both raise; when one leaves the other stays, although the kernel has one watch for both."""
     await monitored.add(file)
     async with trio.open_nursery() as nursery:
-        await nursery.start(engines.run, FileSource(OTHER, file), recorder.send)
+        await nursery.start(run_on, engines, FileSource(OTHER, file), recorder.send)
         append(file)
         assert (await monitored.count(), await monitored.count(OTHER)) == (1, 1)
         nursery.cancel_scope.cancel()
@@ -360,7 +407,7 @@ async def test_iterations_end_the_run_and_the_watches(engines: Engines, recorder
     """After the last signal `run` returns, and the kernel holds no watch any more."""
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            await nursery.start(engines.run, FileSource(FILE, file, iterations=2), recorder.send)
+            await nursery.start(run_on, engines, FileSource(FILE, file, iterations=2), recorder.send)
             assert watches()
             append(file)
             await recorder.wait(1)
@@ -398,7 +445,7 @@ async def test_changes_while_the_queue_is_full(engines: Engines, recorder: Recor
     recorder.delays = [0.2]
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            await nursery.start(engines.run, FileSource(FILE, file), recorder.send)
+            await nursery.start(run_on, engines, FileSource(FILE, file), recorder.send)
             append(file)
             await recorder.wait(1)
             replace(file, "new")
@@ -487,7 +534,7 @@ async def test_limits_name_their_setting(
 
     monkeypatch.setattr(inotify.ctypes, "CDLL", Refusing)
     with pytest.raises(OSError, match=name) as caught:
-        await engines.run(FileSource(FILE, file), recorder.send)
+        await run_on(engines, FileSource(FILE, file), recorder.send)
     assert caught.value.errno == code
     assert not watches()
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trisig._sources import CronSource, FileSource, RbTimerSource, TimerSource, from_spec
+from trisig._sources import (
+    BuiltinSource,
+    CronSource,
+    FileSource,
+    RbTimerSource,
+    TimerSource,
+    from_spec,
+    is_tied,
+    key_of,
+)
 
 
 @pytest.mark.parametrize("cls", [TimerSource, RbTimerSource])
@@ -142,8 +153,12 @@ def test_paths(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match="missing_ok=True"):
         FileSource(1, tmp_path / "file" / "none")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"path must be a str, bytes or os\.PathLike, not 3"):
         FileSource(1, 3)
+    with pytest.raises(TypeError, match="missing_ok must be True or False, not 'no'"):
+        FileSource(1, tmp_path, missing_ok="no")
+    with pytest.raises(ValueError, match="path has a surrogate in it"):
+        FileSource(1, "\ud800", missing_ok=True)
     FileSource(1, tmp_path / "none", missing_ok=True)
 
 
@@ -162,21 +177,50 @@ def test_a_relative_path_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.
     assert FileSource(1, "file").path == str(tmp_path / "file")
 
 
-def test_specs_survive_json(tmp_path: Path) -> None:
-    """Each built-in source becomes plain data and comes back equal."""
-    odd = os.fsdecode(b"caf\xe9 \xff")
-    for source in (
+def samples(folder: Path) -> list[BuiltinSource]:
+    """Built-in sources of all sorts."""
+    return [
         TimerSource(1, 0.5, iterations=3),
         RbTimerSource(2, 40),
         CronSource(3, 40, 2, -1, -1, 7, iterations=1),
         CronSource(4, "@daily", timezone="Europe/Rome"),
-        FileSource(5, tmp_path, iterations=2),
-        FileSource(6, tmp_path / odd, missing_ok=True),
-    ):
-        copy = from_spec(json.loads(json.dumps(source.to_spec())))
+        CronSource(4, "1,2 3 * * mon#2"),
+        FileSource(5, folder, iterations=2),
+        FileSource(6, folder / os.fsdecode(b"caf\xe9 \xff"), missing_ok=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        lambda source: from_spec(json.loads(json.dumps(source.to_spec()))),
+        lambda source: pickle.loads(pickle.dumps(source)),
+    ],
+    ids=["spec", "pickle"],
+)
+def test_copies_for_other_processes(copied: Callable[[BuiltinSource], BuiltinSource], tmp_path: Path) -> None:
+    """Each built-in source becomes plain data, or a pickle, and comes back equal, as the same one."""
+    for source in samples(tmp_path):
+        source.tied = source.signum == 2
+        copy = copied(source)
         assert type(copy) is type(source)
         assert copy.to_spec() == source.to_spec()
         assert copy.name == source.name
+        assert key_of(copy) == key_of(source)
+        assert is_tied(copy, 2) == (source.signum == 2)
+
+
+def test_equal_sources_are_not_the_same(tmp_path: Path) -> None:
+    """Each object that is made has a key of its own."""
+    assert len({key_of(source) for _ in range(2) for source in samples(tmp_path)}) == 2 * len(samples(tmp_path))
+
+
+def test_a_path_that_vanishes_on_the_way_to_the_master(tmp_path: Path) -> None:
+    """It was there for the child that looked; the master takes it, and will find that it has gone."""
+    (tmp_path / "file").touch()
+    spec = FileSource(1, tmp_path / "file").to_spec()
+    (tmp_path / "file").unlink()
+    assert from_spec(spec).to_spec() == spec
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._engines import BuiltinSource, Engines, SharingSource, open_engines
-from .base import EventSource, Send
+from ._course import BuiltinSource, Course, SharingSource, is_tied
+from ._engines import Engines, open_engines
+from .base import EventSource, Send, check_source, describe, key_of, known_as
 from .cron import CronSource
 from .files import FileSource
 from .timers import RbTimerSource, TimerSource
 
 __all__ = [
     "BuiltinSource",
+    "Course",
     "CronSource",
     "Engines",
     "EventSource",
@@ -26,13 +28,17 @@ __all__ = [
     "Send",
     "SharingSource",
     "TimerSource",
+    "check_source",
+    "describe",
     "from_spec",
+    "is_tied",
+    "key_of",
     "open_engines",
 ]
 
 
 def from_spec(spec: Mapping[str, Any]) -> BuiltinSource:
-    """Make the source that `to_spec` described.
+    """Make the source that `to_spec` described, and give it the same key.
 
     Raises:
         TypeError: a part is missing, superfluous or of another type.
@@ -40,6 +46,13 @@ def from_spec(spec: Mapping[str, Any]) -> BuiltinSource:
         OSError: a path that cannot be monitored.
     """
     parts = dict(spec)
+    key, tied = parts.pop("key", None), parts.pop("tied", False)
+    source = _make(parts)
+    source.tied = tied
+    return source if key is None else known_as(source, key)
+
+
+def _make(parts: dict[str, Any]) -> BuiltinSource:
     match parts.pop("kind", None):
         case "timer":
             return TimerSource(**parts)

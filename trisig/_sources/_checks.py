@@ -5,9 +5,6 @@ A wrong value has to fail in the line that wrote it, not minutes later in the ma
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
 SHORTEST = 0.001
 LONGEST = 1e9
 
@@ -48,8 +45,3 @@ def check_seconds(value: object) -> float:
     if not SHORTEST <= value <= LONGEST:  # which NaN is not either
         raise ValueError(f"seconds must be from {SHORTEST} to {LONGEST:.0e}, not {value!r}")
     return float(value)
-
-
-def rounds(iterations: int) -> Iterator[None]:
-    """Go round `iterations` times, or for ever when it is 0."""
-    return itertools.repeat(None, iterations) if iterations else itertools.repeat(None)

@@ -2,8 +2,8 @@
 
 Ten thousand timers cannot be ten thousand file descriptors, nor need they be ten thousand deadlines of trio.
 Each clock keeps its waiting tasks in one heap ordered by deadline, and only the first deadline is given to what
-really waits: a timerfd (`TimerFdClock`) or a cancel scope of trio (`TrioClock`). The clock's `drive` task wakes
-those that are due and arms the next.
+really waits: a timerfd (`TimerFdClock`, `WallClock`) or a cancel scope of trio (`TrioClock`). The clock's `drive`
+task wakes those that are due and arms the next.
 
 A wait may end early: a clock that somebody set wakes every task, since their deadlines then mean another moment.
 So callers look at the clock again, always.
@@ -23,6 +23,9 @@ import trio
 from trisig._interrupt import uninterrupted
 
 from ._timerfd import TimerFd
+
+# Not among the constants of `time`.
+CLOCK_REALTIME_COARSE = 5
 
 
 class Clock(Protocol):
@@ -152,8 +155,11 @@ class TimerFdClock(SharedClock):
         return time.clock_gettime(self._clock_id)
 
     def _arm(self) -> None:
-        if not self._timer.arm(self._alarms.first):
+        if not self._timer.arm(self._expiry()):
             self._alarms.wake(math.inf)
+
+    def _expiry(self) -> float:
+        return self._alarms.first
 
     async def drive(self) -> None:
         """Wake tasks as their deadlines pass, until cancelled; then close the timerfd."""
@@ -165,3 +171,23 @@ class TimerFdClock(SharedClock):
                 self._arm()
         finally:
             self._timer.close()
+
+
+class WallClock(TimerFdClock):
+    """The time of day, as `time.localtime()` tells it.
+
+    The kernel keeps two: an exact one, which drives timers, and one that moves with its tick only and so lags behind by
+    some milliseconds. `time()` and what C libraries build on it read the second one. A minute that has begun by the
+    first alone would run handlers for which it is still the minute before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(time.CLOCK_REALTIME)
+        self._tick = time.clock_getres(CLOCK_REALTIME_COARSE)
+
+    def now(self) -> float:
+        return time.clock_gettime(CLOCK_REALTIME_COARSE)
+
+    def _expiry(self) -> float:
+        # A tick after the deadline; after now, if the deadline has passed by the exact clock alone.
+        return max(self._alarms.first, time.clock_gettime(self._clock_id)) + self._tick

@@ -1,8 +1,8 @@
 """What the sources of one master share: three clocks, one inotify descriptor, and what optional sources bring.
 
     async with open_engines() as engines:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(engines.run, source, send)   # returns once the source is armed
+        with Course(source, engines) as course:
+            await course.go_on(send)
 
 Each engine is made when the first source asks for it, so a master without file monitors takes none of the few
 inotify instances a user may have. Sources have to end inside the `async with`: it is the engines that wake them.
@@ -10,7 +10,6 @@ inotify instances a user may have. Sources have to end inside the `async with`: 
 
 from __future__ import annotations
 
-import abc
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
@@ -19,9 +18,8 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
-from ._clocks import Clock, TimerFdClock, TrioClock
+from ._clocks import Clock, TimerFdClock, TrioClock, WallClock
 from ._watcher import Watcher
-from .base import EventSource, Send
 
 
 class Engine(Protocol):
@@ -32,7 +30,16 @@ class Engine(Protocol):
         ...
 
 
+class SettlingEngine(Engine, Protocol):
+    """An engine that does not serve a source at once."""
+
+    async def settled(self) -> None:
+        """Return once it serves the sources that it has, or it is clear that it will not for now."""
+        ...
+
+
 E = TypeVar("E", bound=Engine)
+S = TypeVar("S", bound=SettlingEngine)
 K = TypeVar("K", bound=Hashable)
 
 
@@ -54,49 +61,30 @@ class Engines:
 
     @cached_property
     def wall_clock(self) -> Clock:
-        return self._wall or self._driven(TimerFdClock(time.CLOCK_REALTIME))
+        return self._wall or self._driven(WallClock())
 
     @cached_property
     def watcher(self) -> Watcher:
         return self._driven(Watcher())
 
-    def shared(self, make: Callable[[K], E], key: K) -> E:
+    def shared(self, make: Callable[[K], S], key: K) -> S:
         """The engine `make(key)`, made for the first source that asks and the same one for those after it.
 
         It is driven until the master ends, so one that nobody uses should hold nothing.
         """
         if (make, key) not in self._brought:
             self._brought[make, key] = self._driven(make(key))
-        engine: E = self._brought[make, key]
+        engine: S = self._brought[make, key]
         return engine
+
+    async def settled(self) -> None:
+        """Return once each engine serves its sources, or it is clear that it will not for now."""
+        for engine in list(self._brought.values()):
+            await engine.settled()
 
     def _driven(self, engine: E) -> E:
         self._nursery.start_soon(engine.drive)
         return engine
-
-    async def run(
-        self, source: EventSource, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Run any source, and count in `source.fired` what it raises.
-
-        Args:
-            source: a `SharingSource` gets these engines; any other one just runs.
-            send: given to the source.
-            task_status: started once the source is armed: what happens from then on raises its signal.
-
-        Raises:
-            OSError: the kernel refused a watch or a descriptor.
-        """
-
-        async def counted(signum: int) -> None:
-            await send(signum)
-            source.fired += 1
-
-        if isinstance(source, SharingSource):
-            await source.run_on(self, counted, task_status=task_status)
-        else:
-            task_status.started()
-            await source.run(counted)
 
 
 @asynccontextmanager
@@ -109,32 +97,3 @@ async def open_engines(*, wall_clock: Clock | None = None) -> AsyncIterator[Engi
     async with trio.open_nursery() as nursery:
         yield Engines(nursery, wall_clock)
         nursery.cancel_scope.cancel()
-
-
-class SharingSource(EventSource):
-    """A source that runs on shared engines."""
-
-    @abc.abstractmethod
-    async def run_on(
-        self, engines: Engines, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Raise signals until the iterations are used up, or until cancelled."""
-
-    async def run(self, send: Send) -> None:
-        """Run alone, on engines of its own."""
-        async with open_engines() as engines:
-            await engines.run(self, send)
-
-
-class BuiltinSource(SharingSource):
-    """A source made from plain data, which can cross a process boundary."""
-
-    def arm(self, engines: Engines) -> object:
-        """Begin to notice events, before the task of the source runs."""
-
-    def disarm(self) -> None:
-        """Notice no more, in case the task never runs."""
-
-    @abc.abstractmethod
-    def to_spec(self) -> dict[str, Any]:
-        """What `from_spec` makes an equal source of; plain enough for JSON."""

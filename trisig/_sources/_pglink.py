@@ -36,25 +36,37 @@ class Listener:
         settled: set once the channel is listened to, or once it is clear that it will not be for now.
     """
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, source: str, again: Callable[[Listener], None]) -> None:
+        self.key = channel.encode()
         self._channel = channel
-        self._heard = trio.Semaphore(0)
+        self._source = source
+        self._again = again
+        self._unheard = 0
+        self._news = trio.Event()
         self._refusal: ChannelError | None = None
         self._deaf = False
         self.settled = trio.Event()
 
-    async def notification(self) -> None:
-        """Wait for the next one.
+    async def next(self) -> int:
+        """Wait for the next notification.
 
         Raises:
-            ChannelError: the server will not listen to the channel.
+            ChannelError: the server will not listen to the channel; the next call has it try again.
         """
-        await self._heard.acquire()
-        if self._refusal is not None:
-            raise self._refusal
+        if self._refusal is not None and not self._unheard:
+            self._refusal = None
+            self._again(self)
+        while not self._unheard:
+            if self._refusal is not None:
+                raise self._refusal
+            self._news = trio.Event()
+            await self._news.wait()
+        self._unheard -= 1
+        return 0
 
     def hear(self) -> None:
-        self._heard.release()
+        self._unheard += 1
+        self._news.set()
 
     def be_deaf(self) -> None:
         """The channel is not listened to, though the source relies on it."""
@@ -63,20 +75,22 @@ class Listener:
 
     def arm(self) -> None:
         """The channel is listened to."""
+        self._refusal = None
         self.settled.set()
         if self._deaf:
             self._deaf = False
             log.warning(
-                "postgres %r: listening after a time without connection; its signal is raised once, "
+                "%s: listening after a time without; the signal is raised once, "
                 "since notifications may have been missed",
-                self._channel,
+                self._source,
             )
             self.hear()
 
     def refuse(self, error: ChannelError) -> None:
+        """The server will not listen to the channel."""
         self._refusal = ChannelError(f"cannot listen to {self._channel!r}: {error}")
-        self.settled.set()
-        self.hear()
+        self.be_deaf()
+        self._news.set()
 
 
 @uninterrupted
@@ -90,32 +104,50 @@ class Link:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._wanted: dict[bytes, set[Listener]] = {}
+        self._refused: set[bytes] = set()
         self._unarmed: set[Listener] = set()
         self._down = False
         self._up_since = math.inf
         self._nap = trio.CancelScope()
 
     @contextmanager
-    def listening(self, channel: str) -> Iterator[Listener]:
-        """Want a channel for as long as the block runs."""
-        listener, key = Listener(channel), channel.encode()
+    def listening(self, channel: str, source: str) -> Iterator[Listener]:
+        """Want a channel for as long as the block runs.
+
+        Args:
+            channel: its name.
+            source: what the log calls the source that wants it.
+        """
+        listener = Listener(channel, source, self._want)
         if self._down:
             listener.be_deaf()
-        self._wanted.setdefault(key, set()).add(listener)
-        self._unarmed.add(listener)
-        self._nap.cancel()
+        self._wanted.setdefault(listener.key, set()).add(listener)
+        self._want(listener)
         try:
             yield listener
         finally:
-            self._forget(key, listener)
+            self._forget(listener)
             self._nap.cancel()
 
-    def _forget(self, channel: bytes, listener: Listener) -> None:
+    async def settled(self) -> None:
+        """Return once all wanted channels are listened to, or it is clear that they will not be for now."""
+        for listener in [listener for listeners in self._wanted.values() for listener in listeners]:
+            await listener.settled.wait()
+
+    def _want(self, listener: Listener) -> None:
+        """Have the channel listened to, though it may have been refused before."""
+        self._refused.discard(listener.key)
+        self._unarmed |= self._wanted[listener.key]
+        self._nap.cancel()
+
+    def _forget(self, listener: Listener) -> None:
+        listener.settled.set()
         self._unarmed.discard(listener)
-        listeners = self._wanted.get(channel, set())
+        listeners = self._wanted[listener.key]
         listeners.discard(listener)
         if not listeners:
-            self._wanted.pop(channel, None)
+            del self._wanted[listener.key]
+            self._refused.discard(listener.key)
 
     async def drive(self) -> None:
         """Keep the connection for as long as anything is wanted, until cancelled."""
@@ -158,7 +190,7 @@ class Link:
     async def _agree(self, wire: Wire) -> None:
         """Have the server tell of exactly the channels that are wanted."""
         with trio.fail_after(self._server.timeout):
-            while different := self._wanted.keys() ^ wire.channels:
+            while different := (self._wanted.keys() - self._refused) ^ wire.channels:
                 channel = different.pop()
                 if channel in self._wanted:
                     await self._listen(wire, channel)
@@ -171,7 +203,8 @@ class Link:
         try:
             await wire.listen(channel)
         except ChannelError as error:
-            for listener in self._wanted.pop(channel, set()):
+            self._refused.add(channel)
+            for listener in self._wanted.get(channel, ()):
                 self._unarmed.discard(listener)
                 listener.refuse(error)
 
@@ -183,6 +216,7 @@ class Link:
     def _lose(self, error: Exception, pause: float) -> None:
         """Nothing is listened to: say so, and remember who has to be told."""
         self._down = True
+        self._refused.clear()
         self._unarmed = {listener for listeners in self._wanted.values() for listener in listeners}
         for listener in self._unarmed:
             listener.be_deaf()

@@ -16,6 +16,8 @@ TFD_CLOEXEC = os.O_CLOEXEC
 TFD_TIMER_ABSTIME = 1
 TFD_TIMER_CANCEL_ON_SET = 2
 
+_ADVICE = {errno.EMFILE: "no file descriptor is left: raise the limit of open files (ulimit -n)"}
+
 # A later deadline wakes the waiter early, which it has to expect anyway; it keeps tv_sec well inside time_t.
 _FARTHEST = float(2**33)
 # it_value of zero would disarm the timer.
@@ -47,7 +49,12 @@ class TimerFd:
         self.fd = self._call(self._libc.timerfd_create(clock_id, TFD_NONBLOCK | TFD_CLOEXEC))
 
     def arm(self, deadline: float) -> bool:
-        """Expire at `deadline` (seconds of the clock; infinity disarms). False: the clock was set meanwhile."""
+        """Expire at `deadline` (seconds of the clock; infinity disarms). False: the clock was set meanwhile.
+
+        After `close` it does nothing: those who waited, and are about to be told, may still ask.
+        """
+        if self.fd < 0:
+            return True
         value = _Itimerspec(it_value=_timespec(deadline))
         try:
             self._call(self._libc.timerfd_settime(self.fd, self._flags, ctypes.byref(value), None))
@@ -72,12 +79,13 @@ class TimerFd:
 
     def close(self) -> None:
         os.close(self.fd)
+        self.fd = -1
 
     @staticmethod
     def _call(result: int) -> int:
         if result < 0:
             code = ctypes.get_errno()
-            raise OSError(code, f"timerfd: {os.strerror(code)}")
+            raise OSError(code, f"timerfd: {_ADVICE.get(code, os.strerror(code))}")
         return result
 
 

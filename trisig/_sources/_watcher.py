@@ -167,23 +167,23 @@ class Monitor:
         self._changed = self._stale = False
         self.missing = True
 
-    async def wait_changed(self) -> None:
+    async def next(self) -> int:
         """Wait for the next change; changes since the last one are reported at once, together.
 
         Raises:
-            OSError: no inotify watch is left to follow the path with.
+            OSError: no inotify watch is left to follow the path with; the next call tries again.
         """
         while True:
             await self._woken.wait()
+            if self._stale:
+                self._changed |= self._walk_again()
             self._woken = trio.Event()
             changed, self._changed = self._changed, False
-            if self._stale:
-                changed |= self._walk_again()
             if changed:
-                return
+                return 0
 
     def note(self, *, changed: bool = False, stale: bool = False) -> None:
-        """Take in news; the task in `wait_changed` acts on them."""
+        """Take in news; the task in `next` acts on them."""
         self._changed |= changed
         self._stale |= stale
         self._woken.set()
@@ -194,7 +194,6 @@ class Monitor:
 
     def arm(self) -> None:
         """Walk the path and watch it as it now is."""
-        self._stale = False
         places: set[Place] = set()
         self._last = set()
         try:
@@ -204,6 +203,7 @@ class Monitor:
             for place in self._places - places:
                 self._watcher.unsubscribe(place, self)
             self._places = places
+        self._stale = False
 
     def disarm(self) -> None:
         """Take every subscription back."""

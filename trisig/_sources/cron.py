@@ -15,18 +15,17 @@ minutes have been dealt with:
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-import trio
-
 from trisig._signum import check_signum
 
-from ._checks import check_iterations, rounds
+from ._checks import check_iterations
 from ._clocks import Clock
-from ._engines import BuiltinSource, Engines
+from ._course import BuiltinSource
+from ._engines import Engines
 from ._schedule import make_schedule, open_zone
-from .base import Send
 
 LATE = 1.0
 SET_BACK = 3 * 3600.0
@@ -63,10 +62,12 @@ class CronSource(BuiltinSource):
     @property
     def name(self) -> str:
         """What logs and statistics call it."""
-        return f"cron {' '.join(map(str, self.when))}" + (f" {self.timezone}" if self.timezone else "")
+        fields = " ".join(map(str, self.when)).split()  # an expression may have line ends between its fields
+        zone = [self.timezone] if self.timezone else []
+        return f"cron of signal {self.signum} at {' '.join([*fields, *zone])}"
 
-    def to_spec(self) -> dict[str, Any]:
-        """What `from_spec` makes an equal source of."""
+    def parts(self) -> dict[str, Any]:
+        """The arguments that make an equal one."""
         return {
             "kind": "cron",
             "signum": self.signum,
@@ -75,15 +76,9 @@ class CronSource(BuiltinSource):
             "iterations": self.iterations,
         }
 
-    async def run_on(
-        self, engines: Engines, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Raise the signal at each due minute until the iterations are used up, or until cancelled."""
-        progress = _Progress(self, engines.wall_clock)
-        task_status.started()
-        for _ in rounds(self.iterations):
-            await progress.wait_due()
-            await send(self.signum)
+    def arm(self, engines: Engines) -> AbstractContextManager[Progress]:
+        """Look out for due minutes from now on."""
+        return nullcontext(Progress(self, engines.wall_clock))
 
     def due_after(self, moment: float) -> float | None:
         """The first due moment later than `moment`, both in seconds since 1970."""
@@ -91,7 +86,7 @@ class CronSource(BuiltinSource):
         return None if due is None else due.timestamp()
 
 
-class _Progress:
+class Progress:
     """How far one run of a source has come along the wall clock.
 
     `_seen` is the moment up to which every due minute has been dealt with, `_raised` the last one that raised the
@@ -104,8 +99,8 @@ class _Progress:
         self._raised: float | None = None
         self._look_from(clock.now())
 
-    async def wait_due(self) -> None:
-        """Wait for the next due minute and take note of it."""
+    async def next(self) -> int:
+        """Wait for the next due minute; returns how many after it have passed by then too."""
         passed = False
         while not passed:
             # Before each wait: a clock that was set while `send` waited has woken nobody here.
@@ -113,7 +108,7 @@ class _Progress:
                 self._set_back(now)
             await self._clock.wait_until(self._due)
             passed = self._clock.now() >= self._due
-        self._take(self._clock.now())
+        return self._take(self._clock.now())
 
     def _look_from(self, moment: float) -> None:
         self._seen = moment
@@ -128,7 +123,7 @@ class _Progress:
             self._raised = None
             self._look_from(now)
 
-    def _take(self, now: float) -> None:
+    def _take(self, now: float) -> int:
         first, folded = self._due, 0
         self._raised = first
         self._look_from(first)
@@ -138,12 +133,11 @@ class _Progress:
             self._look_from(self._due)
         if self._due <= now:
             self._look_from(now)
-        self._source.missed += folded
         if now - first >= LATE:
-            _log.warning(
-                "%s: due at %s, raised %.0f s late; %d due minutes in all are this one signal",
-                self._source,
-                datetime.fromtimestamp(first, UTC).isoformat(),
-                now - first,
-                folded + 1,
-            )
+            self._tell_late(first, now - first, folded + 1)
+        return folded
+
+    def _tell_late(self, first: float, late: float, due: int) -> None:
+        due_at = datetime.fromtimestamp(first, UTC).isoformat()
+        several = f"; {due} due minutes in all are this one signal" if due > 1 else ""
+        _log.warning("%s: due at %s, raised %.0f s late%s", self._source, due_at, late, several)

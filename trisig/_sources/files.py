@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-
-import trio
 
 from trisig._signum import check_signum
 
-from ._checks import check_iterations, rounds
-from ._engines import BuiltinSource, Engines
+from ._checks import check_iterations
+from ._course import BuiltinSource
+from ._engines import Engines
 from ._watcher import Monitor
-from .base import Send
+from .base import printable
 
 
 class FileSource(BuiltinSource):
@@ -29,10 +29,11 @@ class FileSource(BuiltinSource):
         path: file or directory; a relative one is meant from the current directory of now.
         iterations: how many signals to raise; 0 is no limit.
         missing_ok: wait for a path that does not exist yet.
+        there: whether the path exists; None looks now.
 
     Raises:
         TypeError: a value of another type.
-        ValueError: a value out of range, an empty path or one with a NUL.
+        ValueError: a value out of range, an empty path, one with a NUL or one that cannot be a file name.
         FileNotFoundError: the path does not exist, and `missing_ok` is not set.
         PermissionError: the path may not be read, which inotify needs.
     """
@@ -44,78 +45,73 @@ class FileSource(BuiltinSource):
         *,
         iterations: int = 0,
         missing_ok: bool = False,
+        there: bool | None = None,
     ) -> None:
         self.signum = check_signum(signum)
         self.path = _absolute(path)
         self.iterations = check_iterations(iterations)
-        self.missing_ok = missing_ok
-        self._armed = ExitStack()
-        self._monitor: Monitor | None = None
-        _check_readable(self.path, missing_ok=missing_ok)
+        self.missing_ok = _check_bool(missing_ok, "missing_ok")
+        self._there = _is_there(self.path, missing_ok=missing_ok) if there is None else there
 
     @property
     def name(self) -> str:
         """What logs and statistics call it."""
-        return f"file {self.path}"
+        return f"file monitor of signal {self.signum} on {printable(self.path)}"
 
-    def to_spec(self) -> dict[str, Any]:
-        """What `from_spec` makes an equal source of."""
+    def parts(self) -> dict[str, Any]:
+        """The arguments that make an equal one."""
         return {
             "kind": "file",
             "signum": self.signum,
             "path": self.path,
             "iterations": self.iterations,
             "missing_ok": self.missing_ok,
+            "there": self._there,
         }
 
-    async def run_on(
-        self, engines: Engines, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Raise the signal at each change until the iterations are used up, or until cancelled."""
-        monitor = self._monitor or self.arm(engines)
-        try:
-            task_status.started()
-            if monitor.missing and not self.missing_ok:
-                monitor.note(changed=True)  # it was there when the source was made
-            for _ in rounds(self.iterations):
-                await monitor.wait_changed()
-                await send(self.signum)
-        finally:
-            self.disarm()
-
-    def arm(self, engines: Engines) -> Monitor:
-        """Watch from now on, so that whoever adds the source need not wait for its task to begin.
-
-        Raises:
-            OSError: no inotify watch or instance is left.
-        """
-        self._monitor = self._armed.enter_context(engines.watcher.monitor(self.path))
-        return self._monitor
-
-    def disarm(self) -> None:
-        """Watch no more."""
-        self._monitor = None
-        self._armed.close()
+    @contextmanager
+    def arm(self, engines: Engines) -> Iterator[Monitor]:
+        """Watch the path; if it has come or gone since the source last knew, that is the first change."""
+        with engines.watcher.monitor(self.path) as monitor:
+            if monitor.missing == self._there:
+                monitor.note(changed=True)
+            try:
+                yield monitor
+            finally:
+                self._there = not monitor.missing
 
 
 def _absolute(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """The path from /, with links and `..` as they are: only the kernel's walk gives them their meaning."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"path must be a str, bytes or os.PathLike, not {path!r}")
     text = os.fsdecode(path)
     if not text:
         raise ValueError("path is empty; write '.' for the current directory")
     if "\0" in text:
         raise ValueError(f"path has a NUL character in it: {text!r}")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"path has a surrogate in it, which no file name can have: {text!r}") from None
     return os.path.join(os.getcwd(), text)
 
 
-def _check_readable(path: str, *, missing_ok: bool) -> None:
+def _check_bool(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be True or False, not {value!r}")
+    return value
+
+
+def _is_there(path: str, *, missing_ok: bool) -> bool:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         if missing_ok:
-            return
+            return False
         raise FileNotFoundError(
             errno.ENOENT, "no such file to monitor; missing_ok=True waits for it to appear", path
         ) from None
     if not os.access(path, os.R_OK):
         raise PermissionError(errno.EACCES, "a monitored path must be readable", path)
+    return True

@@ -8,16 +8,15 @@ folded into it and counted in `missed`. A burst of stale ticks would help nobody
 from __future__ import annotations
 
 import abc
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-
-import trio
 
 from trisig._signum import check_signum
 
-from ._checks import check_iterations, check_seconds, rounds
+from ._checks import check_iterations, check_seconds
 from ._clocks import Clock
-from ._engines import BuiltinSource, Engines
-from .base import Send
+from ._course import BuiltinSource
+from ._engines import Engines
 
 
 class _Timer(BuiltinSource):
@@ -34,33 +33,42 @@ class _Timer(BuiltinSource):
     @property
     def name(self) -> str:
         """What logs and statistics call it."""
-        return f"{self.kind} {self.seconds:g}s"
+        return f"{self.kind} of signal {self.signum} every {self.seconds:.12g} s"
 
-    def to_spec(self) -> dict[str, Any]:
-        """What `from_spec` makes an equal source of."""
+    def parts(self) -> dict[str, Any]:
+        """The arguments that make an equal one."""
         return {"kind": self.kind, "signum": self.signum, "seconds": self.seconds, "iterations": self.iterations}
 
-    async def run_on(
-        self, engines: Engines, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Raise the signal at each tick until the iterations are used up, or until cancelled."""
-        clock = self._clock(engines)
-        start = clock.now()
-        task_status.started()
-        tick = 0
-        for _ in rounds(self.iterations):
-            due = tick + 1
-            tick = await self._reach(clock, start, due)
-            self.missed += tick - due
-            await send(self.signum)
+    def arm(self, engines: Engines) -> AbstractContextManager[Ticks]:
+        """Make the ticks of one run."""
+        return nullcontext(Ticks(self._clock(engines), self.seconds))
 
-    async def _reach(self, clock: Clock, start: float, due: int) -> int:
+
+class Ticks:
+    """The ticks of one run, counted from when the first one is waited for."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._start: float | None = None
+        self._tick = 0
+
+    async def next(self) -> int:
+        """Wait for the next tick; returns how many after it have passed by then too."""
+        if self._start is None:
+            self._start = self._clock.now()
+        due = self._tick + 1
+        self._tick = await self._reach(self._start, due)
+        return self._tick - due
+
+    async def _reach(self, start: float, due: int) -> int:
         """Wait for tick `due` and return the latest one that has passed by then."""
-        await clock.wait_until(start + due * self.seconds)
-        while (now := clock.now()) < start + due * self.seconds:
-            await clock.wait_until(start + due * self.seconds)
+        moment = start + due * self._seconds
+        await self._clock.wait_until(moment)
+        while (now := self._clock.now()) < moment:
+            await self._clock.wait_until(moment)
         # The division may round down to just below `due`.
-        return max(due, int((now - start) / self.seconds))
+        return max(due, int((now - start) / self._seconds))
 
 
 class TimerSource(_Timer):
