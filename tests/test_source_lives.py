@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -194,6 +195,24 @@ async def test_a_change_that_a_start_hook_makes_is_noticed(tmp_path: Path) -> No
 
     async with trisig.open_master(signals):
         assert sorted([await unhandled(signals), await unhandled(signals)]) == [1, 2]
+
+
+async def test_timers_begin_when_all_children_are_ready(tmp_path: Path) -> None:
+    """A child that takes its time to start costs no ticks and leaves none to catch up with."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    signals.add_timer(1, 0.01)
+    signals.add_rb_timer(1, 0.01)
+
+    @signals.on_start("worker1")
+    async def start() -> None:
+        await trio.sleep(0.3)
+        journal.note(time.monotonic())
+
+    async with trisig.open_master(signals) as master:
+        [(_, ready)] = journal.read()
+        await eventually(lambda: all(told.fired for told in master.statistics().sources))
+        passed = (time.monotonic() - ready) / 0.01
+        assert all(told.fired + told.missed <= passed for told in master.statistics().sources)
 
 
 async def test_paths_that_come_or_go_before_the_master_opens(tmp_path: Path) -> None:
