@@ -87,12 +87,17 @@ def _import_module(name: str) -> ModuleType:
         raise
     except SystemExit as error:
         raise ApplicationError(f"trisig: {name!r} ended the program while it was imported: {error!r}\n") from None
-    except BaseException as error:  # noqa: BLE001  whatever the application raises is what the user has to see
-        if isinstance(error, (ImportError, OSError)) and not own_frames(error):
-            raise LoadError(
-                f"cannot import {name!r} ({error}): write a module that Python finds from here, or a file, like app.py"
-            ) from None
-        raise ApplicationError(own_traceback(error)) from None
+    except BaseException as error:  # noqa: BLE001, ASYNC103  what the application raises is what the user has to see
+        raise _why(name, error) from None  # noqa: ASYNC104  no trio runs yet
+
+
+def _why(name: str, error: BaseException) -> Exception:
+    """The name is not there, or the application has raised."""
+    if isinstance(error, (ImportError, OSError)) and not own_frames(error):
+        return LoadError(
+            f"cannot import {name!r} ({error}): write a module that Python finds from here, or a file, like app.py"
+        )
+    return ApplicationError(own_traceback(error))
 
 
 def _put_first(directory: Path) -> None:
