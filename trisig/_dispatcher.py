@@ -2,8 +2,9 @@
 
 Every destination has a queue of its own, so one that stops delays nobody. A process is given what its own
 queue holds, up to its window, and of a queue that it shares with others only so much as it is likely to
-finish within a millisecond: one signal at a time when handlers are slow, hundreds when they are fast, judged
-by what it finished since it was last heard. `_silence` corrects it where it was wrong.
+finish within a millisecond: one signal at a time when handlers are slow, hundreds when they are fast. Each process
+tells what a signal takes it, measured where the handler runs: seen from here, one that waits for a CPU would look
+slow, and many processes on few cores would be given signals one by one. `_silence` corrects it where it was wrong.
 
 A process rings only while its slot is `wanted`: while something is queued that it could take next. Otherwise the
 master reads its marks when the next signal comes, and each signal costs one wake-up less. The master begins to
@@ -28,15 +29,13 @@ from ._ledger import DeadLetter, Lane, Ledger
 from ._queue import Queue
 from ._raiser import Gate
 from ._routes import Route, Routes
-from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED
+from ._shared import FREE_CORES, FREE_UNTIL, PACE, SENT, WANTED
 from ._silence import Silence
-from ._slots import WAIT, Pool, Slot, make_pools, queue_names, resolve
+from ._slots import DEEPEST, WAIT, Pool, Slot, make_pools, queue_names, resolve
 from ._table import Table
 from ._targets import Topology
 from ._waits import Grant, WaitDesk
 
-_AHEAD = 0.001  # seconds of work that a process may hold of a shared queue
-_DEEPEST = 1024  # signals of shared queues that one process may hold
 _WAIT: Route = (WAIT,)
 
 
@@ -154,7 +153,7 @@ class Dispatcher:
         if lane is None:
             return
         data = b""
-        reserve = _DEEPEST if slot.pools else 0
+        reserve = DEEPEST if slot.pools else 0
         if len(slot.queue) > lane.room - reserve and not slot.wanted:
             self.look(slot)
         while len(slot.queue) and (room := lane.room - reserve) > 0:
@@ -172,7 +171,7 @@ class Dispatcher:
             self._taken(slot)
             return data
         for pool in slot.pools:
-            while len(pool.queue) and (room := min(slot.depth - lane.shared, lane.room)) > 0:
+            while len(pool.queue) and (room := min(pool.depth - lane.shared, lane.room)) > 0:
                 data += lane.send(pool.queue, room)
         if data:
             self.silence.watch_soon()
@@ -201,7 +200,7 @@ class Dispatcher:
         """A process has become ready: give it its signals through `pipe`; `back` reads the same pipe."""
         slot.lane = Lane(self.ledger, slot.memory.marks, slot.memory.finished, record)
         slot.pipe, slot.back = pipe, back
-        slot.depth, slot.robbed, slot.heard_at, slot.wanted = 1, False, 0.0, True
+        slot.robbed, slot.heard_at, slot.wanted = False, 0.0, True
         self._free(slot)
         self.fill(slot)
 
@@ -250,19 +249,17 @@ class Dispatcher:
         passed = lane.settle()
         self._returned(lane)
         if passed:
-            self._judge(slot, passed)
+            self._judge(slot)
         if not lane.busy and slot.memory.words[FREE_CORES] and not slot.robbed:
             self._free(slot)
         if passed or slot.wanted:
             self._passed()
 
-    def _judge(self, slot: Slot, passed: int) -> None:
-        now = trio.current_time()
-        if slot.heard_at:
-            within = _AHEAD * passed / max(now - slot.heard_at, 1e-6)
-            # Not all at once: a process that had to wait for a CPU looks slow.
-            slot.depth = max(1, slot.depth // 2, min(2 * slot.depth, int(within), _DEEPEST))
-        slot.heard_at = now
+    def _judge(self, slot: Slot) -> None:
+        slot.heard_at = trio.current_time()
+        if pace := slot.memory.words[PACE]:  # 0 before the first one is told
+            for pool in slot.pools:
+                pool.judge(pace)
 
     def _free(self, slot: Slot) -> None:
         slot.heard_at = 0.0

@@ -92,11 +92,12 @@ def _has_children(group: int) -> bool:
 
 
 def _own_children() -> set[int]:
-    """The processes that this one has to reap."""
-    found: set[int] = set()
-    for task in os.listdir("/proc/self/task"):  # noqa: PTH208  short, and pathlib is slow
-        found.update(map(int, _read(f"/proc/self/task/{task}/children").split()))
-    return found
+    """The processes that this one has to reap, as far as it can be asked for them without descriptors."""
+    try:
+        tasks = os.listdir("/proc/self/task")  # noqa: PTH208  short, and pathlib is slow
+    except OSError:
+        return set()
+    return {int(pid) for task in tasks for pid in _read(f"/proc/self/task/{task}/children").split()}
 
 
 def _group_of(pid: int) -> int:
@@ -115,7 +116,7 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:  # noqa: PTH123
             return file.read()
     except OSError:
-        return b""  # gone meanwhile, or not ours to read
+        return b""  # gone meanwhile, not ours to read, or out of descriptors
 
 
 def _reap_dead(idtype: int, ident: int) -> None:

@@ -23,7 +23,7 @@ from . import _kernel
 from ._cores import Core, Cores
 from ._handlers import Handler
 from ._ledger import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED, WINDOW
-from ._shared import FREE_CORES, FREE_UNTIL, SENT, WANTED, SlotMemory
+from ._shared import FREE_CORES, FREE_UNTIL, PACE, SENT, WANTED, SlotMemory
 
 _SLICE = 0.0005  # seconds
 
@@ -133,7 +133,8 @@ class Runner:
         One long function: this is the path that every signal takes.
         """
         marks, handlers, watchers = self._marks, self._handlers, self.watchers
-        words, late, end = self._words, self._late, monotonic() + _SLICE
+        words, late, begin = self._words, self._late, monotonic()
+        end = begin + _SLICE
         number = self._number
         try:
             while True:
@@ -169,6 +170,8 @@ class Runner:
                 if late[0] != self.late_known:
                     return True
         finally:
+            if number != self._number:
+                words[PACE] = int((monotonic() - begin) / (number - self._number) * 1e9)
             self._number = number
 
     def _unknown(self, signum: int, index: int) -> None:
@@ -196,7 +199,7 @@ class Runner:
         nursery.start_soon(self._run_aside, handler, signum, number, core, name=f"signal {signum}")
 
     async def _run_aside(self, handler: Awaitable[object], signum: int, number: int, core: Core) -> None:
-        state = DONE
+        state, begin = DONE, monotonic()
         with core:
             try:
                 await handler
@@ -206,6 +209,7 @@ class Runner:
             except (SystemExit, KeyboardInterrupt) as error:
                 self._ends(signum, error)
                 raise
+        self._words[PACE] = int((monotonic() - begin) * 1e9)
         self._list(number, state)
         self._ring_if_wanted()
         self._ran(signum)

@@ -16,7 +16,7 @@ from . import _ledger, _table
 _GATE, _LATE = 0, 1  # words of the header
 _TABLE = 8
 _HEADER = 4096
-FREE_UNTIL, SENT, WANTED, FREE_CORES = range(4)  # words of a slot
+FREE_UNTIL, SENT, WANTED, FREE_CORES, PACE = range(5)  # words of a slot
 _WORDS = 64  # bytes
 _FINISHED = (_ledger.FINISHED + 1) * 8
 _SLOT = -(-(_WORDS + _ledger.WINDOW + _FINISHED) // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -27,7 +27,8 @@ class SlotMemory:
 
     Attributes:
         words: `FREE_UNTIL` and `SENT` of the lane, and `WANTED`, not zero while the master waits to be rung, all
-            written by the master; `FREE_CORES`, how many more async handlers could run, written by the process.
+            written by the master; `FREE_CORES`, how many more async handlers could run, and `PACE`, how many
+            nanoseconds a signal took it lately, written by the process.
         marks, finished: as `_ledger.Lane` describes them, written by the process.
     """
 

@@ -94,7 +94,9 @@ class Silence:
         if again:
             os.write(slot.pipe, again)
         slot.memory.words[SENT] = lane.sent
-        slot.robbed, slot.depth = True, 1
+        slot.robbed = True
+        for pool in slot.pools:
+            pool.doubt()
         self._dispatch.want((slot,))
         self._dispatch.fill(slot)
         if not lane.busy:

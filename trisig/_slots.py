@@ -10,6 +10,8 @@ from ._queue import Queue
 from ._shared import SlotMemory
 from ._targets import Target, Topology
 
+_AHEAD = 1_000_000  # nanoseconds of work that a process may hold of a shared queue
+DEEPEST = 1024  # signals of shared queues that one process may hold
 WAIT = "wait"  # the queue of the signals without a handler
 
 
@@ -21,7 +23,18 @@ class Pool:
         self.members: list[Slot] = []
         self.idle: dict[Slot, None] = {}  # the one that has been idle for longest comes first
         self.held = False  # whether some members hold what others could start
+        self.depth = 1  # how many of its signals a member may hold
+        self._pace = 0
         self.given: dict[Slot, None] = {}  # not known to be idle; what was given signals longest ago comes first
+
+    def judge(self, pace: int) -> None:
+        """A member took so many nanoseconds for a signal. One that was interrupted looks slow, so doubt is bounded."""
+        self._pace = min(pace, 2 * self._pace) if self._pace else pace
+        self.depth = max(1, min(_AHEAD // max(self._pace, 1), DEEPEST))
+
+    def doubt(self) -> None:
+        """What was given to a member was more than it could do."""
+        self._pace, self.depth = _AHEAD, 1
 
 
 class Slot:
@@ -36,7 +49,6 @@ class Slot:
         self.pools: list[Pool] = []
         self.lane: Lane | None = None
         self.active = True  # not cheaped
-        self.depth = 1
         self.heard_at = 0.0
         self.robbed = False
         self.wanted = True
