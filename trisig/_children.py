@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from ._errors import ChildFailedError
 from ._interrupt import uninterrupted
 from ._ledger import DeadLetter, Lane
 from ._process import Kind, ProcessInfo
+from ._pushes import Pushes
 from ._shared import SlotMemory
 from ._wires import MasterEnds, open_wires
 
@@ -84,8 +84,7 @@ class Keeper:
         self._grace = grace
         self._ends: MasterEnds | None = None
         self._pidfd = -1
-        self._outbox: deque[bytes] = deque()
-        self._blocked = trio.Event()
+        self._pushes: Pushes | None = None
         self._leave = trio.Event()
         self._changed = trio.Event()
         self._greeted = False
@@ -106,6 +105,10 @@ class Keeper:
 
     def _becomes(self, state: str) -> None:
         self.state = state
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has changed: look again, whoever waits for a state, and `keep` whether the slot shall be filled."""
         self._changed.set()
         self._changed = trio.Event()
 
@@ -134,13 +137,7 @@ class Keeper:
         """Ask the process to end: for good, or until it is woken."""
         self._final = self._final or final
         self._leave.set()
-        self._changed.set()
-        self._changed = trio.Event()
-
-    def wake(self) -> None:
-        """The slot shall be filled again."""
-        self._changed.set()
-        self._changed = trio.Event()
+        self.wake()
 
     def fds(self) -> list[int]:
         """The master's descriptors of the process."""
@@ -198,13 +195,14 @@ class Keeper:
             self._failed(None, f"failed to start: {error}")
             return
         status, died = 0, False
+        self._pushes = pushes = Pushes(ends.pushes)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_raised, ends.raised)
                 nursery.start_soon(self._read_bell, ends.bell)
                 nursery.start_soon(self._read_requests, ends.requests)
-                nursery.start_soon(self._flush_pushes, ends.pushes)
-                nursery.start_soon(self._climb_down, ends.pushes)
+                nursery.start_soon(pushes.keep_flushing)
+                nursery.start_soon(self._climb_down, pushes)
                 await trio.lowlevel.wait_readable(self._pidfd)
                 died = True
                 nursery.cancel_scope.cancel()
@@ -219,7 +217,6 @@ class Keeper:
         ends, others = open_wires()
         self._office.begins(self.name)
         self._place.memory.clear()
-        self._outbox.clear()
         self._greeted = self._quiet = self._worked = self._handling = self._ended_it = False
         self._failed_with = self._summary = ""
         self._ready_at = 0.0
@@ -258,7 +255,7 @@ class Keeper:
                 self._worked = lane.done > 0 or bool(letters)
             self._office.ended(self.name)
         finally:
-            self._ends = None
+            self._ends = self._pushes = None
             self.pid = 0
             ends.close()
 
@@ -300,8 +297,7 @@ class Keeper:
 
     def said_quiet(self) -> None:
         self._quiet = True
-        self._changed.set()
-        self._changed = trio.Event()
+        self.wake()
 
     def said_leave(self) -> None:
         """It was told to end by somebody else: it may finish what it runs, and is replaced."""
@@ -376,34 +372,13 @@ class Keeper:
 
     def push(self, message: Message) -> None:
         """Tell the process something; never waits."""
-        if self._ends is not None and self._greeted:
-            self._outbox.append(json.dumps(message).encode())
-            self._flush(self._ends.pushes)
+        if self._pushes is not None and self._greeted:
+            self._pushes.push(message)
 
-    def _flush(self, pushes: socket.socket) -> None:
-        try:
-            while self._outbox:
-                pushes.send(self._outbox[0])
-                self._outbox.popleft()
-        except BlockingIOError:
-            self._blocked.set()
-        except OSError:
-            self._outbox.clear()
-
-    async def _flush_pushes(self, pushes: socket.socket) -> None:
-        while True:
-            await self._blocked.wait()
-            self._blocked = trio.Event()
-            await trio.lowlevel.wait_writable(pushes)
-            self._flush(pushes)
-
-    async def _climb_down(self, pushes: socket.socket) -> None:
+    async def _climb_down(self, pushes: Pushes) -> None:
         """The ladder: asked to leave, and killed if it has not left within the grace."""
         await self._leave.wait()
-        try:
-            pushes.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        pushes.hang_up()
         await trio.sleep(self._grace)
         log.warning("%s: did not leave within %g s, it is killed", self.name, self._grace)
         self._ended_it = True
