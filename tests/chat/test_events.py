@@ -159,7 +159,8 @@ async def test_a_rotation_loses_nothing_and_doubles_nothing(tmp_path: Path) -> N
         await page.say("after")
         await late.until(lambda: "after" in late.bodies)
         assert late.bodies == ["5", "6", "7", "after"]
-        await away.until(lambda: "after" in away.bodies)
+        for visitor in (away, page):
+            await visitor.until(lambda visitor=visitor: "after" in visitor.bodies)
         assert away.bodies == page.bodies == [*"01234567", "after"]
     with closing(sqlite3.connect(server.database)) as db:
         assert [body for (body,) in db.execute("SELECT body FROM archive ORDER BY id")] == list("01234")
