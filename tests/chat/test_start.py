@@ -125,6 +125,19 @@ async def test_it_stops_cleanly(tmp_path: Path, number: int) -> None:
     assert not (tmp_path / "chat.control").exists()
 
 
+async def test_with_nohup_it_stays(tmp_path: Path) -> None:
+    """Where hanging up is ignored already, as nohup does, the server ignores it too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with chat_server(tmp_path, "--workers=1") as server:
+            server.process.send_signal(signal.SIGHUP)
+            assert "ready" in await trio.to_thread.run_sync(server.trisig, "status")
+            assert server.stop() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert "SIGTERM" not in server.log
+
+
 async def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     """The first waits for a worker that does not move; the second does not."""
     with chat_server(tmp_path, "--workers=2") as server:
