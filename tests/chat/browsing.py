@@ -98,6 +98,12 @@ class Page:
         """Ask the page something that a user sees but selenium does not."""
         return self.driver.execute_script(f"return {script}")
 
+    def shows(self, selector: str, within: str) -> bool:
+        """Whether an element is scrolled into sight, wholly."""
+        box = f"document.querySelector('{within}').getBoundingClientRect()"
+        inner = f"document.querySelector('{selector}').getBoundingClientRect()"
+        return bool(self.run(f"{inner}.top >= {box}.top - 1 && {inner}.bottom <= {box}.bottom + 1"))
+
     def type(self, *keys: str) -> None:
         """Press keys, wherever the focus is: that is where a user's would go."""
         self.driver.switch_to.active_element.send_keys(*keys)
