@@ -43,11 +43,9 @@ def browser(profile: Path, *, width: int = 1100, height: int = 760, dark: bool =
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     try:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        yield Page(driver)
+        page = Page(driver)
+        page.look(width=width, height=height, dark=dark)
+        yield page
     finally:
         driver.quit()
 
@@ -58,10 +56,33 @@ class Page:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
-    def enter(self, url: str, name: str) -> None:
-        """Open the page for the first time, and give a name."""
+    @contextmanager
+    def prepared(self, script: str) -> Iterator[None]:
+        """Run a script before each page that is opened meanwhile, as if the browser were another one."""
+        added = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+    def look(self, *, width: int = 1100, height: int = 760, dark: bool = False) -> None:
+        """Look at it on a screen of this size, light or dark; a narrow one is a telephone's."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def open(self, url: str) -> None:
+        """Open the page as if for the first time in this browser."""
+        self.driver.get("about:blank")
+        origin = {"origin": "/".join(url.split("/")[:3]), "storageTypes": "local_storage"}
+        self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", origin)
         self.driver.get(url)
         self.until(lambda: self.one("#name").is_displayed())
+
+    def enter(self, url: str, name: str) -> None:
+        """Open the page for the first time, and give a name."""
+        self.open(url)
         self.type(name, Keys.ENTER)
         self.until(self.is_live)
 
@@ -77,12 +98,34 @@ class Page:
         """Ask the page something that a user sees but selenium does not."""
         return self.driver.execute_script(f"return {script}")
 
+    def shows(self, selector: str, within: str) -> bool:
+        """Whether an element is scrolled into sight, wholly."""
+        box = f"document.querySelector('{within}').getBoundingClientRect()"
+        inner = f"document.querySelector('{selector}').getBoundingClientRect()"
+        return bool(self.run(f"{inner}.top >= {box}.top - 1 && {inner}.bottom <= {box}.bottom + 1"))
+
     def type(self, *keys: str) -> None:
         """Press keys, wherever the focus is: that is where a user's would go."""
         self.driver.switch_to.active_element.send_keys(*keys)
 
     def say(self, text: str) -> None:
         self.type(text, Keys.ENTER)
+
+    def paste(self, text: str) -> None:
+        """Put a text where one types, as with the mouse: no key is pressed."""
+        script = """const field = document.getElementById("say"); field.value = arguments[0];
+            field.dispatchEvent(new Event("input", { bubbles: true }))"""
+        self.driver.execute_script(script, text)
+
+    def say_much(self, text: str) -> None:
+        """Say what would take long to type."""
+        self.paste(text)
+        self.type(Keys.ENTER)
+
+    @property
+    def draft(self) -> str:
+        """What is typed and not sent."""
+        return str(self.run("document.getElementById('say').value"))
 
     @property
     def said(self) -> list[str]:
@@ -99,7 +142,7 @@ class Page:
         """Wait until `what()` is true."""
         assert callable(what)
         WebDriverWait(self.driver, WAIT, poll_frequency=0.05).until(
-            lambda _: what(), f"the page: {self.one('body').text}"
+            lambda _: what(), f"the page: {self.one('body').text[-2000:]}"
         )
 
     def complaints(self) -> list[str]:

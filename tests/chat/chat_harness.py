@@ -6,11 +6,12 @@ import json
 import re
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from wsproto.utilities import LocalProtocolError
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "chat"
 STOP_SECONDS = 15
+BOUND = 60  # seconds that anything may take before a test fails, on a busy machine too
 
 
 @dataclass
@@ -33,10 +35,15 @@ class Server:
     folder: Path
     port: int
     tcp_port: int
+    greeting: str
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "chat.sqlite"
 
     @property
     def log(self) -> str:
@@ -53,10 +60,24 @@ class Server:
             time.sleep(0.02)
         return found[found.re.groups and 1]
 
+    def trisig(self, *words: str) -> str:
+        """What the `trisig` command answers about this server."""
+        command = [sys.executable, "-m", "trisig", *words, "--control", "chat.control"]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=True, timeout=STOP_SECONDS
+        ).stdout
+
     def stop(self, number: int = signal.SIGINT) -> int:
         """Stop it; returns the exit status."""
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
+
+
+def remember(database: Path, bodies: Iterable[str], room: str = "lobby", at: float = 1.0) -> None:
+    """Let texts be in the database at once, as if hundreds of people had typed."""
+    with closing(sqlite3.connect(database, timeout=30)) as db, db:
+        row = "INSERT INTO events (kind, room, name, worker, body, at) VALUES ('text', ?, 'eve', 1, ?, ?)"
+        db.executemany(row, [(room, body, at) for body in bodies])
 
 
 @contextmanager
@@ -69,9 +90,11 @@ def chat_server(folder: Path, *options: str) -> Iterator[Server]:
         try:
             assert process.stdout is not None
             greeting = process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/ .* nc 127\.0\.0\.1 (\d+)", greeting)
+            found = re.search(r"http://.+:(\d+)/ .* nc \S+ (\d+)", greeting)
             assert found, greeting + (folder / "log").read_text()
-            yield Server(process, folder, int(found[1]), int(found[2]))
+            server = Server(process, folder, int(found[1]), int(found[2]), greeting)
+            server.wait_for_log("master +ready, ")
+            yield server
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -179,13 +202,29 @@ class Visitor:
         self.items.append(item)
         if item["kind"] == "welcome":
             self.welcomes.append(item)
+            self._read(item["messages"])
             if len(self.welcomes) == 1:
                 self._welcomed()
             for nonce, body in list(self.outbox.items()):
                 await self._socket.send_json(type="say", nonce=nonce, body=body)
         elif item["kind"] == "text":
-            self.texts.append((item["id"], item["body"]))
+            self._read([item])
+        elif item["kind"] == "receipt" and not item["is_new"]:
             self.outbox.pop(item["nonce"], None)
+
+    def _read(self, texts: list[dict[str, Any]]) -> None:
+        self.texts += [(text["id"], text["body"]) for text in texts]
+        for text in texts:
+            self.outbox.pop(text["nonce"], None)
+
+    def heard(self, kind: str, **like: object) -> list[dict[str, Any]]:
+        """The things of one kind that it was shown, those with these fields."""
+        found = [item for item in self.items if item["kind"] == kind]
+        return [item for item in found if all(item[field] == value for field, value in like.items())]
+
+    async def ask(self, **request: Any) -> None:
+        """Send something that `say` and `live` would not."""
+        await self._socket.send_json(**request)
 
     async def say(self, body: str) -> None:
         nonce = secrets.token_hex(8)
@@ -242,6 +281,12 @@ class Terminal:
         await self._stream.send_all(data + b"\n")
 
     @property
+    def worker(self) -> int:
+        """The worker that it is on."""
+        (worker,) = re.findall(r"on worker (\d+)\.", "\n".join(self.lines))
+        return int(worker)
+
+    @property
     def said(self) -> list[str]:
         """What people said, without their names."""
         return [line.partition(": ")[2] for line in self.lines if not line.startswith("*")]
@@ -251,3 +296,14 @@ class Terminal:
         while not what():
             assert not self.ended, self.lines
             await self._heard.wait()
+
+
+@asynccontextmanager
+async def everyone(server: Server) -> AsyncIterator[tuple[trio.Nursery, Visitor, Terminal]]:
+    """One visitor with the page and one with nc; everything that they do ends with the block."""
+    with trio.fail_after(BOUND):
+        async with trio.open_nursery() as nursery:
+            page = await nursery.start(Visitor(server, "ada").live)
+            terminal = await nursery.start(Terminal(server, "bob").live)
+            yield nursery, page, terminal
+            nursery.cancel_scope.cancel()

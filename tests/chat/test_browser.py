@@ -1,64 +1,64 @@
 """The page in a real browser: two windows talk, a worker is killed, the page comes back by itself."""
 
 import os
+import re
 import signal
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+import socket
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import alert_is_present
+from selenium.webdriver.support.ui import WebDriverWait
+from witness import stopped
 
-from browsing import Page, browser, missing
-from chat_harness import Server, chat_server
+from browsing import WAIT, Page, missing
+from chat_harness import Server, chat_server, remember
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {missing()}")
 
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server whose log must be free of failures at the end."""
-    with chat_server(tmp_path, "--workers=2", "--idle=3600") as server:
-        yield server
-        assert server.stop() == 0
-    assert "Traceback" not in server.log, server.log
+DOWN = Keys.ALT + Keys.ARROW_DOWN + Keys.NULL
 
 
-def test_two_windows_talk_and_a_worker_dies(server: Server, tmp_path: Path) -> None:
+def test_two_windows_talk_and_a_worker_dies(site: Server, ada: Page, grace: Page) -> None:
     """Both read both; the killed worker's page says so, comes back, shows what it missed and sends what was waiting."""
-    with browser(tmp_path / "1") as ada, browser(tmp_path / "2") as grace:
-        ada.enter(server.url, "ada")
-        grace.enter(server.url, "ada")
-        assert grace.texts("#people bdi") == ["ada", "ada-2 (you)"]
-        grace.say("/name grace")
-        grace.type(Keys.ENTER)
-        ada.until(lambda: ada.texts("#people bdi") == ["ada (you)", "grace"])
+    ada.enter(site.url, "ada")
+    grace.enter(site.url, "ada")
+    assert grace.texts("#people bdi") == ["ada", "ada-2 (you)"]
+    grace.say("/name grace")
+    ada.until(lambda: ada.texts("#people bdi") == ["ada (you)", "grace"])
 
-        ada.say("<b>bold</b> <script>document.title = 'owned'</script>")
-        grace.until(lambda: grace.said == ["<b>bold</b> <script>document.title = 'owned'</script>"])
-        assert grace.driver.title.endswith("#lobby · trisig chat")
-        for empty in ("", "   "):
-            grace.say(empty)
-        grace.type("two", Keys.SHIFT + Keys.ENTER, Keys.NULL + "lines", Keys.ENTER)
-        ada.until(lambda: ada.said[1:] == ["two\nlines"])
+    ada.say("<b>bold</b> <script>document.title = 'owned'</script>")
+    grace.until(lambda: grace.said == ["<b>bold</b> <script>document.title = 'owned'</script>"])
+    assert grace.driver.title.endswith("#lobby · trisig chat")
+    for empty in ("", "   "):
+        grace.say(empty)
+    grace.type("two", Keys.SHIFT + Keys.ENTER, Keys.NULL + "lines", Keys.ENTER)
+    ada.until(lambda: ada.said[1:] == ["two\nlines"])
 
-        # Nobody can connect while both workers are stopped: what is typed now waits.
-        watch_status(ada)
-        hit, other = server.worker_pid(ada.worker), server.worker_pid(3 - ada.worker)
-        for pid in (hit, other):
-            os.kill(pid, signal.SIGSTOP)
-        ada.say("typed in the dark")
-        ada.until(lambda: ada.texts("#unsent li") == ["typed in the dark"])
-        os.kill(hit, signal.SIGKILL)
-        os.kill(other, signal.SIGCONT)
-        grace.until(lambda: grace.said[2:] == ["typed in the dark"])
-        ada.until(lambda: ada.is_live() and not ada.texts("#unsent li"))
-        grace.say("welcome back")
-        ada.until(lambda: ada.said[2:] == ["typed in the dark", "welcome back"])
-        assert "reconnecting" in seen_status(ada)
-        assert not ada.one("#trouble").is_displayed()
-        assert ada.complaints() == grace.complaints() == []
+    # Nobody can connect while both workers are stopped: what is typed now waits.
+    watch_status(ada)
+    hit, other = site.worker_pid(ada.worker), site.worker_pid(3 - ada.worker)
+    for pid in (hit, other):
+        os.kill(pid, signal.SIGSTOP)
+    waiting = [f"typed in the dark {number}" for number in range(12)]
+    for text in waiting:
+        ada.say(text)
+    ada.until(lambda: ada.texts("#unsent li") == waiting)
+    ada.say("/join elsewhere")
+    ada.until(lambda: ada.one("#room").text == "#elsewhere" and not ada.texts("#unsent li"))
+    ada.driver.back()
+    ada.until(lambda: ada.one("#room").text == "#lobby" and ada.texts("#unsent li") == waiting)
+    assert ada.run("document.querySelector('#unsent li:last-child').getBoundingClientRect().bottom <= innerHeight")
+    assert ada.shows("#unsent li:last-child", within="#unsent")
+    os.kill(hit, signal.SIGKILL)
+    os.kill(other, signal.SIGCONT)
+    grace.until(lambda: grace.said[2:] == waiting)
+    ada.until(lambda: ada.is_live() and not ada.texts("#unsent li"))
+    grace.say("welcome back")
+    ada.until(lambda: ada.said[2:] == [*waiting, "welcome back"])
+    assert "reconnecting" in seen_status(ada)
+    assert not ada.one("#trouble").is_displayed()
 
 
 def watch_status(page: Page) -> None:
@@ -74,72 +74,214 @@ def seen_status(page: Page) -> object:
     return page.run("window.seen")
 
 
-def test_rooms_by_keyboard(server: Server, tmp_path: Path) -> None:
+def test_rooms_by_keyboard(site: Server, ada: Page) -> None:
     """/join opens a room, Alt and the arrows change rooms, and each has its own messages; so has the address."""
-    with browser(tmp_path / "1") as page:
-        page.enter(server.url, "ada")
-        page.say("in the lobby")
-        page.until(lambda: page.said == ["in the lobby"])
-        page.say("/join Attic")
-        page.until(lambda: page.one("#room").text == "#attic" and page.said == [])
-        page.say("in the attic")
-        page.until(lambda: page.said == ["in the attic"])
-        page.type(Keys.ALT + Keys.ARROW_DOWN + Keys.NULL)
-        page.until(lambda: page.said == ["in the lobby"])
-        assert page.texts("#rooms button span:first-child") == ["#attic", "#lobby"]
-        page.driver.back()
-        page.until(lambda: page.said == ["in the attic"])
-        page.driver.refresh()
-        page.until(lambda: page.said == ["in the attic"])
-        assert page.complaints() == []
+    ada.enter(site.url + "#cellar", "ada")
+    ada.say("in the cellar")
+    ada.until(lambda: ada.said == ["in the cellar"])
+    ada.say("/join Attic")
+    ada.until(lambda: ada.one("#room").text == "#attic" and ada.said == [])
+    ada.say("in the attic")
+    ada.until(lambda: ada.said == ["in the attic"])
+    ada.type(DOWN)
+    ada.until(lambda: ada.said == ["in the cellar"])
+    assert ada.texts("#rooms button span:first-child") == ["#attic", "#cellar", "#lobby"]
+    ada.driver.back()
+    ada.until(lambda: ada.said == ["in the attic"])
+    ada.driver.refresh()
+    ada.until(lambda: ada.said == ["in the attic"])
+    assert ada.texts("#hint") == [""]
 
 
-def test_ten_thousand_messages(tmp_path: Path) -> None:
-    """The document stays small however much is read; the first message can be reached, and the last one again."""
-    with chat_server(tmp_path, "--workers=1") as server:
-        assert server.stop() == 0
-    with closing(sqlite3.connect(tmp_path / "chat.sqlite")) as db, db:
-        row = "INSERT INTO events (kind, room, name, worker, body, at) VALUES ('text', 'lobby', 'eve', 1, ?, ?)"
-        db.executemany(row, [(f"number {number}", 1_700_000_000 + number) for number in range(10_000)])
-    with chat_server(tmp_path, "--workers=2") as server, browser(tmp_path / "1") as page:
-        page.enter(server.url, "ada")
-        page.until(lambda: page.said[-1:] == ["number 9999"])
-        for _ in range(12):
-            before = page.said[0]
-            page.run("document.getElementById('log').scrollTo(0, 0)")
-            page.until(lambda before=before: page.said[0] != before)
-            assert len(page.said) <= 300
-        assert page.one("#newer").is_displayed()
-        first = int(page.said[0].removeprefix("number "))
-        assert page.said == [f"number {number}" for number in range(first, first + len(page.said))]
-        page.say("x" * 1500)
-        page.until(lambda: page.said[-1] == "x" * 1500)
-        assert page.run("document.documentElement.scrollWidth <= innerWidth")
+def test_a_room_that_cannot_be(site: Server, ada: Page) -> None:
+    """However it is named, the page says why there is none, keeps what was typed, and is in a room all the time."""
+    why = "The name of a room has 1 to 32 letters, digits, dashes or underscores."
+    ada.enter(site.url, "ada")
+    ada.say("/join my room!")
+    ada.until(lambda: ada.texts("#hint") == [why])
+    assert ada.draft == "/join my room!"
+    ada.type(Keys.CONTROL + "a" + Keys.NULL + Keys.DELETE)
+    assert ada.texts("#hint") == [""]
+    ada.one("#open-room").click()
+    ada.type("c++", Keys.ENTER)
+    ada.until(lambda: ada.texts("#open-hint") == [why])
+    assert ada.run("document.getElementById('open-room').value") == "c++"
+    ada.type(Keys.BACKSPACE, Keys.BACKSPACE, Keys.ENTER)
+    ada.until(lambda: ada.one("#room").text == "#c" and ada.is_live())
+    for address in ("#bad%20room", "#%"):
+        ada.driver.execute_script(f"location.hash = '{address}'")
+        ada.until(lambda: ada.one("#room").text == "#lobby" and ada.texts("#hint") == [why])
+        ada.driver.get("about:blank")
+        ada.driver.get(site.url + address)
+        ada.until(lambda: ada.is_live() and ada.one("#room").text == "#lobby" and ada.texts("#hint") == [why])
+        ada.say("/join c")
+        ada.until(lambda: ada.one("#room").text == "#c" and ada.texts("#rooms [aria-current] span") == ["#c", "1"])
+    assert ada.texts("#rooms button span:first-child") == ["#c", "#lobby"]
+
+
+def test_a_page_with_other_rules_than_the_server(site: Server, ada: Page) -> None:
+    """What only the server refuses does not trap the page: it goes to the lobby, or asks for another name."""
+    ada.enter(site.url, "ada")
+    ada.driver.execute_script("""
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (data) {
+            send.call(this, data.replace('"room":"attic"', '"room":"a b"').replace('"name":"zed"', '"name":"z d"'));
+        };
+    """)
+    ada.say("/join attic")
+    ada.until(lambda: ada.one("#room").text == "#lobby" and "The name of a room has" in ada.texts("#hint")[0])
+    ada.say("here")
+    ada.until(lambda: ada.said[-1:] == ["here"])
+    assert ada.texts("#rooms button span:first-child") == ["#lobby"]
+    ada.say("/name zed")
+    ada.until(lambda: ada.one("#who").is_displayed())
+    assert ada.texts("#name-hint") == ["A name has 1 to 24 letters, digits, dots, dashes or underscores."]
+    ada.type("ada", Keys.ENTER)
+    ada.until(lambda: ada.texts("#people bdi") == ["ada (you)"])
+
+
+# Just after one message was handed on, the worker rests, and does not hand on the next one before its sender has left.
+SAY_AND_LEAVE = """
+    const log = document.getElementById("log");
+    new MutationObserver((_, observer) => {
+        if (!log.textContent.includes("first")) return;
+        observer.disconnect();
+        document.getElementById("say").value = "second";
+        document.getElementById("composer").requestSubmit();
+        location.hash = "#lobby";
+    }).observe(log, { childList: true });
+"""
+
+
+def test_a_message_said_on_the_way_out(site: Server, ada: Page) -> None:
+    """It is in the room that it was said in, and nowhere waits for ever, however much was said there since."""
+    ada.enter(site.url + "#yard", "ada")
+    ada.driver.execute_script(SAY_AND_LEAVE)
+    ada.say("first")
+    ada.until(lambda: ada.one("#room").text == "#lobby" and ada.is_live())
+    remember(site.database, map(str, range(150)), room="yard")
+    ada.driver.back()
+    ada.until(lambda: ada.one("#room").text == "#yard" and ada.said[-1:] == ["149"])
+    ada.say("third")
+    ada.until(lambda: ada.said[-2:] == ["149", "third"] and not ada.texts("#unsent li"))
+    ada.driver.refresh()
+    ada.until(lambda: ada.is_live() and len(ada.said) == 100)
+    with stopped(site.worker_pid(ada.worker)):
+        ada.say("/join empty-yard")
+        ada.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+        assert ada.one("#room").text == "#empty-yard"
+    ada.until(lambda: "#empty-yard" in ada.texts("#rooms [aria-current] span"))
+    assert ada.said == []
+
+
+def test_what_begins_with_a_slash(site: Server, ada: Page) -> None:
+    """A command answers, a text that is none stays with a hint, and two slashes say one."""
+    ada.enter(site.url + "#slash", "ada")
+    ada.say("/etc/passwd is a file")
+    ada.until(lambda: "There is no /etc/passwd. Begin with //" in ada.texts("#hint")[0])
+    assert ada.draft == "/etc/passwd is a file"
+    ada.type(Keys.HOME, "/", Keys.ENTER)
+    ada.until(lambda: ada.said == ["/etc/passwd is a file"])
+    assert ada.texts("#hint") == [""]
+    ada.say("/WHO")
+    ada.say("/help")
+    told = ada.texts("#log .told")
+    assert re.fullmatch(r"Here: .*ada \(#slash, worker [12]\).*", told[0])
+    assert told[1].startswith("/join ROOM · /name NAME")
+    ada.say("/name two words")
+    ada.until(lambda: ada.texts("#hint")[0].startswith("A name has"))
+    assert ada.draft == "/name two words"
+    ada.type(Keys.CONTROL + "a" + Keys.NULL, "/name", Keys.ENTER)
+    ada.until(lambda: ada.one("#who").is_displayed())
+    ada.type("lovelace", Keys.ENTER)
+    ada.until(lambda: "lovelace (you)" in ada.texts("#people bdi"))
+    ada.say("it is me")
+    ada.until(lambda: ada.said == ["/etc/passwd is a file", "it is me"])
+    assert ada.texts("#log .by bdi") == ["ada", "lovelace"]
+    assert ada.texts("#hint") == [""]
+
+
+def test_who_goes_to_another_page_is_gone(site: Server, ada: Page, grace: Page) -> None:
+    """At once, though the browser may keep the page; whoever comes back to it is there again, and misses nothing."""
+    grace.enter(site.url + "#door", "grace")
+    ada.enter(site.url + "#door", "ada")
+    grace.until(lambda: grace.texts("#people bdi") == ["ada", "grace (you)"])
+    ada.driver.get("about:blank")
+    grace.until(lambda: grace.texts("#people bdi") == ["grace (you)"])
+    grace.say("while you were out")
+    ada.driver.back()
+    ada.until(lambda: ada.is_live() and ada.said == ["while you were out"])
+
+
+def test_the_reason_of_a_dismissal_is_shown(site: Server, ada: Page) -> None:
+    """A page that is too busy to read is dropped; it comes back by itself, says why, and has missed nothing."""
+    ada.enter(site.url + "#busy", "ada")
+    ada.driver.execute_script("setTimeout(() => alert('This page is busy.'))")
+    alert = WebDriverWait(ada.driver, WAIT).until(alert_is_present())
+    remember(site.database, (f"{number}" + " x" * 450 for number in range(5000)), room="busy")
+    with socket.create_connection(("127.0.0.1", site.tcp_port)) as bob:
+        bob.sendall(b"bob\n/join busy\nlast\n")
+        site.wait_for_log(r"ada\S* does not read, and is dropped")
+        alert.accept()
+        ada.until(lambda: ada.said[-1:] == ["last"] and ada.is_live())
+    assert "too far behind" in ada.texts("#hint")[0]
+
+
+def test_away_and_back(tmp_path: Path, ada: Page) -> None:
+    """Who was silent for long is told so, and comes back by saying something, with the mouse alone too."""
+    with chat_server(tmp_path, "--workers=2", "--idle=0.8") as server:
+        ada.enter(server.url, "ada")
+        ada.until(lambda: ada.one("#status").text == "away")
+        assert ada.one("#trouble").text.startswith("You were silent for so long that your place was cleared.")
+        ada.paste("with the mouse")
+        ada.one("#composer button").click()
+        ada.until(lambda: ada.said == ["with the mouse"])
+        ada.until(lambda: ada.one("#status").text == "away")
+        ada.one("#retry").click()
+        ada.until(lambda: ada.is_live() and ada.said == ["with the mouse"])
+        ada.driver.get("about:blank")
+
+
+def test_ten_thousand_messages(tmp_path: Path, ada: Page) -> None:
+    """The document stays small however much is read; the first message is reached, none is left out on the way."""
+    with chat_server(tmp_path, "--workers=2") as server:
+        remember(server.database, [f"number {number}" for number in range(10_000)])
+        ada.enter(server.url, "ada")
+        ada.until(lambda: ada.said[-1:] == ["number 9999"])
+        assert walk_up_to(ada, "number 0") == [f"number {number}" for number in range(10_000)]
+        assert ada.one("#newer").is_displayed()
+        ada.say_much("x" * 1500)
+        ada.until(lambda: ada.said[-1] == "x" * 1500)
         log = "document.getElementById('log')"
-        assert page.run(
-            f"{log}.scrollWidth <= {log}.clientWidth && {log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 4"
-        )
-        # What was missed comes whole, and the document still stays small.
-        with closing(sqlite3.connect(tmp_path / "chat.sqlite", timeout=30)) as db, db:
-            row = "INSERT INTO events (kind, room, name, worker, body, at) VALUES ('text', 'lobby', 'eve', 1, ?, ?)"
-            db.executemany(row, [(f"again {number}", 1_800_000_000) for number in range(10_000)])
-        page.say("end")
-        page.until(lambda: page.said[-2:] == ["again 9999", "end"] or page.said[-1:] == ["end"])
-        assert len(page.said) <= 300
-        assert page.complaints() == []
+        assert ada.run(f"{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 4")
+        # What is said meanwhile comes whole, and the document still stays small.
+        remember(server.database, [f"again {number}" for number in range(1000)])
+        ada.say("end")
+        ada.until(lambda: ada.said[-1:] == ["end"])
+        assert len(ada.said) <= 300
+        assert walk_up_to(ada, "x" * 1500)[-1002:] == [
+            "x" * 1500,
+            *(f"again {number}" for number in range(1000)),
+            "end",
+        ]
 
 
-def test_a_phone(server: Server, tmp_path: Path) -> None:
-    """On a narrow screen the rooms and people are behind a button, and nothing sticks out."""
-    with browser(tmp_path / "1", width=390, height=780, dark=True) as page:
-        page.enter(server.url, "ada")
-        page.say("W" * 600)
-        page.until(lambda: page.said == ["W" * 600])
-        assert not page.one("#people").is_displayed()
-        page.one("#menu").click()
-        page.until(lambda: page.one("#people").is_displayed())
-        page.one("#rooms button").click()
-        page.until(lambda: not page.one("#people").is_displayed())
-        assert page.run("document.documentElement.scrollWidth <= innerWidth")
-        dark, _, _ = page.run("getComputedStyle(document.body).backgroundColor").removeprefix("rgb(").split(",")
-        assert int(dark) < 60
+def walk_up_to(page: Page, first: str) -> list[str]:
+    """Scroll up to a message, and give all those that were in the document on the way, in order, without repeats."""
+    script = """
+        const [first, done] = arguments, log = document.getElementById("log"), seen = new Map();
+        let most = 0;
+        const bodies = () => [...log.querySelectorAll(".body")].map((body) => body.textContent);
+        function step() {
+            const now = bodies();
+            most = Math.max(most, now.length);
+            for (const body of now.toReversed()) if (!seen.has(body)) seen.set(body);
+            if (seen.has(first)) return done([most, [...seen.keys()].reverse()]);
+            log.scrollTo(0, 0);
+            requestAnimationFrame(step);
+        }
+        step();
+    """
+    most, seen = page.driver.execute_async_script(script, first)
+    assert most <= 300
+    return list(seen)

@@ -1,25 +1,16 @@
 """Limits and bad input: what one client does wrong is nobody else's affair."""
 
-import json
-import os
-import re
-import signal
 import socket
-import sqlite3
 import struct
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 import trio
 from wsproto.events import TextMessage
 
-from chat_harness import EXAMPLE, Server, Terminal, Visitor, WebSocket, chat_server
-
-BOUND = 60  # seconds
+from chat_harness import BOUND, Server, WebSocket, chat_server, everyone, remember
 
 
 @contextmanager
@@ -46,17 +37,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@asynccontextmanager
-async def everyone(server: Server) -> AsyncIterator[tuple[trio.Nursery, Visitor, Terminal]]:
-    """One visitor with the page and one with nc; everything that they do ends with the block."""
-    with trio.fail_after(BOUND):
-        async with trio.open_nursery() as nursery:
-            page = await nursery.start(Visitor(server, "ada").live)
-            terminal = await nursery.start(Terminal(server, "bob").live)
-            yield nursery, page, terminal
-            nursery.cancel_scope.cancel()
-
-
 async def test_both_kinds_of_client_talk(server: Server) -> None:
     """What one types in a browser the other reads in a terminal, and the other way round."""
     async with everyone(server) as (_, page, terminal):
@@ -69,16 +49,60 @@ async def test_both_kinds_of_client_talk(server: Server) -> None:
 async def test_a_terminal_is_told_what_it_did_wrong(server: Server) -> None:
     """Bytes that are not UTF-8, endless lines and unknown commands get an answer, empty lines none; it goes on."""
     async with everyone(server) as (_, page, terminal):
-        for line in (b"caf\xe9", b"x" * 100_000, b"y" * 2001, b"", b"   ", b"/what"):
+        lines = (
+            b"caf\xe9",
+            b"x" * 100_000,
+            b"y" * 2001,
+            b"",
+            b"   ",
+            "\u200b\u2800".encode(),
+            b"/etc/passwd is a file",
+        )
+        for line in (*lines, b"/join a b", b"/name a b", b"//etc/passwd is a file", b"/HELP"):
             await terminal.type(line)
         await terminal.type("fine")
-        await page.until(lambda: page.texts)
-        assert page.bodies == ["fine"]
-        told = [line for line in terminal.lines if line.startswith("*")][-4:]
+        await page.until(lambda: len(page.texts) == 2)
+        assert page.bodies == ["/etc/passwd is a file", "fine"]
+        await terminal.until(lambda: "fine" in terminal.said)
+        told = [line for line in terminal.lines if line.startswith("*")][-7:]
         assert "not UTF-8" in told[0]
         assert "too long" in told[1]
         assert "2001 characters" in told[2]
-        assert "/join" in told[3]
+        assert told[3].startswith("* There is no /etc/passwd, and nothing was sent. ")
+        assert "// says something with a slash" in told[3]
+        assert told[4].startswith("* The name of a room has ")
+        assert told[5].startswith("* A name has ")
+        assert told[6].startswith("* Type, and everyone in the room reads it.")
+
+
+async def test_each_message_is_confirmed(server: Server) -> None:
+    """A new one, even if its sender has left the room meanwhile; one that was sent before; and one that is nothing."""
+    async with everyone(server) as (_, page, terminal):
+        await page.ask(type="say", body="on the way out", nonce="n1")
+        await page.ask(type="join", name="ada", room="attic", client="c-ada", since=None)
+        await page.until(lambda: page.heard("receipt", nonce="n1", is_new=True))
+        await page.until(lambda: page.heard("welcome", room="attic"))
+        await page.ask(type="say", body="on the way out", nonce="n1")
+        await page.until(lambda: page.heard("receipt", nonce="n1", is_new=False))
+        await page.ask(type="say", body=" \u200b\n", nonce="n2")
+        await page.until(lambda: page.heard("receipt", nonce="n2", is_new=False))
+        await terminal.until(lambda: terminal.said)
+        await terminal.type("end")
+        await terminal.until(lambda: "end" in terminal.said)
+        assert terminal.said == ["on the way out", "end"]
+
+
+async def test_another_name_keeps_the_place(server: Server) -> None:
+    """Whoever changes the name in a terminal stays where they are, and is not shown the history again."""
+    async with everyone(server) as (_, page, terminal):
+        await page.say("once")
+        await terminal.until(lambda: terminal.said)
+        await terminal.type("/name robert")
+        await page.until(lambda: page.heard("join", name="robert", room="lobby") and page.heard("leave", name="bob"))
+        await terminal.type("it is me")
+        await page.until(lambda: page.heard("text", name="robert", body="it is me"))
+        await terminal.until(lambda: "it is me" in terminal.said)
+        assert terminal.said == ["once", "it is me"]
 
 
 async def test_a_terminal_cannot_be_made_to_obey(server: Server) -> None:
@@ -104,7 +128,7 @@ async def test_rooms_and_who(server: Server) -> None:
         assert terminal.said == ["only me"]
         assert page.bodies == ["nobody reads this"]
         await terminal.type("/quit")
-        await page.until(lambda: any(item["kind"] == "leave" and item["name"] == "bob" for item in page.items))
+        await page.until(lambda: page.heard("leave", name="bob"))
 
 
 @pytest.mark.parametrize(
@@ -114,16 +138,23 @@ async def test_rooms_and_who(server: Server) -> None:
         "null",
         "[" * 50_000,
         '{"type":"join"}',
+        '{"type":"join","name":"not one","room":"lobby","client":"c","since":null}',
         '{"type":"say","body":"x","nonce":"n"}',
         '{"type":"older","before":-1}',
     ],
 )
 async def test_a_bad_frame_is_answered(shared: Server, frame: str) -> None:
-    """A frame that no page would send gets a notice, and the connection lives."""
+    """A frame that no page would send gets a notice that a person understands, and the connection lives."""
     async with connected(shared) as socket:
         await socket.send(TextMessage(frame))
         async with aclosing(socket.items()) as items:
-            assert (await anext(items))["kind"] == "notice"
+            told = await anext(items)
+            assert told["kind"] == "notice"
+            assert told["body"] in {
+                "This page does not fit this server. Reload it, please.",
+                "Enter a room first.",
+                "A name has 1 to 24 letters, digits, dots, dashes or underscores.",
+            }
             await socket.send_json(type="join", name="eve", room="lobby", client="c1", since=None)
             assert (await anext(items))["kind"] == "welcome"
 
@@ -139,7 +170,7 @@ async def connected(server: Server) -> AsyncIterator[WebSocket]:
 
 
 async def test_a_message_without_end_is_cut_off(shared: Server) -> None:
-    """More than 64 KiB in one message close the connection with the code for it."""
+    """More than 65536 characters in one message close the connection with the code for it."""
     async with connected(shared) as websocket:
         for _ in range(10):
             await websocket.send(TextMessage("x" * 10_000, message_finished=False))
@@ -200,21 +231,14 @@ async def test_who_does_not_read_is_dropped(server: Server) -> None:
         with deaf:
             deaf.connect(("127.0.0.1", server.tcp_port))
             deaf.sendall(b"deaf\n")
-            await page.until(lambda: any(item["kind"] == "join" and item["name"] == "deaf" for item in page.items))
-            flood(server, 4000)
+            await page.until(lambda: page.heard("join", name="deaf"))
+            remember(server.database, (f"{number}" + "x" * 200 for number in range(4000)))
             await page.say("that was all")
             await page.until(lambda: "that was all" in page.bodies)
             assert len(page.texts) == 4001
             await terminal.until(lambda: len(terminal.said) == 4001)
             await trio.to_thread.run_sync(server.wait_for_log, "deaf does not read, and is dropped")
-            await page.until(lambda: any(item["kind"] == "leave" and item["name"] == "deaf" for item in page.items))
-
-
-def flood(server: Server, count: int) -> None:
-    """Let thousands of texts be in the database at once, as if hundreds of people had typed."""
-    with closing(sqlite3.connect(server.folder / "chat.sqlite", timeout=30)) as db, db:
-        row = "INSERT INTO events (kind, room, name, worker, body, at) VALUES ('text', 'lobby', 'eve', 1, ?, 1)"
-        db.executemany(row, [(f"{number}" + "x" * 200,) for number in range(count)])
+            await page.until(lambda: page.heard("leave", name="deaf"))
 
 
 async def test_who_vanishes_is_noticed(server: Server) -> None:
@@ -222,9 +246,9 @@ async def test_who_vanishes_is_noticed(server: Server) -> None:
     async with everyone(server) as (_, page, _terminal):
         gone = socket.create_connection(("127.0.0.1", server.tcp_port))
         gone.sendall(b"ghost\n")
-        await page.until(lambda: any(item["kind"] == "join" and item["name"] == "ghost" for item in page.items))
+        await page.until(lambda: page.heard("join", name="ghost"))
         close_silently(gone)
-        await page.until(lambda: any(item["kind"] == "leave" and item["name"] == "ghost" for item in page.items))
+        await page.until(lambda: page.heard("leave", name="ghost"))
 
 
 def close_silently(connection: socket.socket) -> None:
@@ -234,50 +258,3 @@ def close_silently(connection: socket.socket) -> None:
     except PermissionError:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-
-
-def test_a_port_in_use_is_one_line(tmp_path: Path, server: Server) -> None:
-    """A second server on the same port says so in one line, with exit status 1."""
-    second = subprocess.run(
-        [sys.executable, EXAMPLE / "chat.py", f"--port={server.port}", "--tcp-port=0"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=BOUND,
-    )
-    assert second.returncode == 1
-    assert second.stdout == ""
-    assert second.stderr == f"Error: cannot listen on 127.0.0.1 port {server.port}: Address already in use\n"
-
-
-@pytest.mark.parametrize(
-    ("options", "word"), [(["--rotate=99 * * * *"], "minute"), (["--database=/proc/none/x"], "database file")]
-)
-def test_what_cannot_be_is_one_line(tmp_path: Path, options: list[str], word: str) -> None:
-    """A crontab line that is none, or a database that cannot be, is one line with exit status 1."""
-    command = [sys.executable, EXAMPLE / "chat.py", "--port=0", "--tcp-port=0", *options]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=BOUND)
-    assert ended.returncode == 1
-    assert re.fullmatch(rf"Error: .*{word}.*\n", ended.stderr), ended.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_stops_cleanly(tmp_path: Path, number: int) -> None:
-    """With clients connected, one of whom does not read: exit status 0, soon, and no process is left."""
-    with chat_server(tmp_path, "--workers=2") as server, trio.fail_after(BOUND):
-        async with everyone(server):
-            pids = [server.worker_pid(1), server.worker_pid(2)]
-            assert await trio.to_thread.run_sync(server.stop, number) == 0
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-    assert "Traceback" not in server.log
-    assert server.log.splitlines()[-1].endswith("has stopped")
-
-
-def test_a_bounded_run_ends_by_itself(tmp_path: Path) -> None:
-    """`--seconds` is for those who only want to see it start."""
-    with chat_server(tmp_path, "--workers=1", "--seconds=0.1") as server:
-        assert server.process.wait(BOUND) == 0
-    assert json.dumps(server.log).count("is ready") == 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ def store(path: Path) -> Iterator[Store]:
     """One process's connection to it."""
     store = Store(path)
     store.open()
-    yield store
-    store.close()
+    with closing(store._db):
+        yield store
 
 
 def text(body: str, room: str = "lobby", nonce: str | None = None, at: float = 1.0) -> NewEvent:
@@ -58,9 +59,9 @@ def test_a_reader_never_finds_an_older_event_later(path: Path, store: Store) -> 
     def write(writer: int) -> None:
         own = Store(path)
         own.open()
-        for number in range(50):
-            own.add(text(f"{writer}:{number}"))
-        own.close()
+        with closing(own._db):
+            for number in range(50):
+                own.add(text(f"{writer}:{number}"))
 
     seen: list[Event] = []
     with ThreadPoolExecutor(4) as pool:
@@ -92,12 +93,32 @@ def test_a_rotation_keeps_the_newest(path: Path, store: Store) -> None:
     store.add(NewEvent("time", 1.0, body="It is late."))
     assert store.rotate(4, now=10_000) == 6
     assert store.rotate(4, now=10_000) == 0
-    assert [event.body for event in store.after(0)] == ["6", "7", "8", "9"]
-    db = sqlite3.connect(path)
-    assert [body for (body,) in db.execute("SELECT body FROM archive ORDER BY id")] == list("012345")
-    db.close()
+    assert [event.body for event in store.last_texts("lobby", 99, 99)] == ["6", "7", "8", "9"]
+    with closing(sqlite3.connect(path)) as db:
+        assert [body for (body,) in db.execute("SELECT body FROM archive ORDER BY id")] == list("012345")
     store.add(text("next"))
     assert store.newest() == 12
+
+
+def test_what_is_archived_is_still_known(store: Store) -> None:
+    """Who was away, and a worker that is slow to read, go on from it; a message that comes again is not new."""
+    for number in range(AT_ONCE + 10):
+        store.add(text(str(number), nonce=f"n{number}"))
+    store.rotate(2, now=10_000)
+    assert not store.add(text("0", nonce="n0"))
+    assert [event.body for event in store.after(AT_ONCE)] == [str(number) for number in range(AT_ONCE, AT_ONCE + 10)]
+    missed = store.texts("lobby", 1, store.newest())
+    missed += store.texts("lobby", missed[-1].id, store.newest())
+    assert [event.body for event in missed] == [str(number) for number in range(1, AT_ONCE + 10)]
+
+
+def test_reading_does_not_take_longer_as_the_archive_grows(store: Store) -> None:
+    """Each part of what is read is found through an index, in the order in which it is wanted."""
+    for where in ("id > 5 ORDER BY id", "kind = 'text' AND room = 'lobby' AND id > 5 ORDER BY id"):
+        plan = store._db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM everything WHERE {where} LIMIT 9").fetchall()
+        steps = [step for *_, step in plan]
+        assert len([step for step in steps if step.startswith("SEARCH")]) == 2
+        assert not any("SCAN" in step or "TEMP B-TREE" in step for step in steps)
 
 
 def test_a_recent_event_outlives_a_rotation(store: Store) -> None:
@@ -144,6 +165,14 @@ def test_who_speaks_is_not_idle(store: Store) -> None:
     store.add(text("still here", at=50))
     assert store.leave_idle(since=10, now=60) == 1
     assert [(event.name, event.body) for event in store.after(3)] == [("grace", "idle")]
+
+
+def test_the_message_of_the_day_is_told_once(store: Store) -> None:
+    """The same again is no news; an empty one is."""
+    assert not store.set_motd("be kind", now=1)
+    assert store.set_motd("", now=1)
+    assert store.motd() == ""
+    assert [(event.kind, event.body) for event in store.after(0)] == [("motd", "")]
 
 
 def test_the_time_is_told_once(store: Store) -> None:

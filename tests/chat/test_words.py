@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pace import Pace
-from words import MAX_TEXT, BadInput, Join, Older, Say, clean_name, clean_room, clean_text, parse
+from words import MAX_TEXT, BadInput, Join, Older, Say, clean_name, clean_room, clean_text, parse, split_command
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
@@ -33,6 +33,9 @@ def test_a_clean_text_is_harmless(text: str) -> None:
         ("\x1b[2J\x07hello\x00", "[2Jhello"),
         ("one\r\ntwo\rthree\u2028four", "one\ntwo\nthree\nfour"),
         ("  \t \n ", ""),
+        ("\u200b\n\u2800\n\u3164\ufe0f", ""),
+        ("a\n\n\nb", "a\n\n\nb"),
+        ("a" + "\n \u200b" * 500 + "\n  b", "a\n\n\n  b"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
         ("a\ud800b", "ab"),
         ("x" * MAX_TEXT, "x" * MAX_TEXT),
@@ -97,10 +100,26 @@ def test_hostile_frames_are_refused(frame: str) -> None:
 
 def test_a_refusal_names_its_message() -> None:
     """The page must know which of its messages was refused, or it would send it for ever."""
-    for body in ("x" * (MAX_TEXT + 1), "\x00"):
-        with pytest.raises(BadInput) as refused:
-            parse(json.dumps({"type": "say", "body": body, "nonce": "n1"}))
-        assert refused.value.nonce == "n1"
+    with pytest.raises(BadInput) as refused:
+        parse(json.dumps({"type": "say", "body": "x" * (MAX_TEXT + 1), "nonce": "n1"}))
+    assert refused.value.nonce == "n1"
+
+
+@pytest.mark.parametrize(
+    ("line", "command", "rest"),
+    [
+        ("hello", "", "hello"),
+        ("/join  attic ", "/join", "attic"),
+        ("/WHO", "/who", ""),
+        ("/etc/passwd is a file", "/etc/passwd", "is a file"),
+        ("//etc is a folder", "", "/etc is a folder"),
+        ("//", "", "/"),
+        ("/", "/", ""),
+    ],
+)
+def test_a_slash_begins_a_command(line: str, command: str, rest: str) -> None:
+    """Two of them say one."""
+    assert split_command(line) == (command, rest)
 
 
 def test_the_pace_allows_a_burst_then_its_rate() -> None:

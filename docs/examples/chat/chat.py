@@ -1,7 +1,7 @@
 """A chat server where every core waits for text sent by users.
 
 Open the address that it prints in a browser, in two windows, or talk from a terminal with `nc localhost 7000`.
-Ctrl-C stops it; SIGHUP rotates the history.
+Ctrl-C stops it; a second one stops at once.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import sqlite3
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from math import inf
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,72 +20,61 @@ import click
 import trio
 
 import trisig
-from app import MOTD, ROTATE, declare, read_motd
-from server import listen
+from app import declare, read_motd
+from server import listen, reachable
 from settings import Settings
 from store import prepare
 
 FIRST_MOTD = "Welcome. Edit {} and everyone here reads what you wrote.\n"
 
 GRACE = 5  # seconds for what is under way when the server stops
+WEEK = 7 * 24 * 3600
+DAY = 24 * 3600
 
-log = logging.getLogger("chat")
 
+class Seconds(click.FloatRange):
+    """A time between two bounds. Not a number is neither less nor more than a bound, but it is no time."""
 
-def options(command: Callable[..., None]) -> Callable[..., None]:
-    """What the command line takes."""
-    for option in reversed(
-        [
-            click.option("--host", default="127.0.0.1", help="Where to listen; 0.0.0.0 for the whole network."),
-            click.option("--port", type=click.IntRange(0, 65535), default=8000, help="For browsers."),
-            click.option("--tcp-port", type=click.IntRange(0, 65535), default=7000, help="For plain TCP."),
-            click.option("--workers", type=click.IntRange(1, 64), default=4, help="Processes that serve clients."),
-            click.option("--mules", type=click.IntRange(1, 8), default=1, help="Processes for what goes by the clock."),
-            click.option("--database", type=click.Path(path_type=Path), default="chat.sqlite", help="SQLite file."),
-            click.option("--motd", type=click.Path(path_type=Path), default="motd.txt", help="Message of the day."),
-            click.option("--clock", type=click.FloatRange(0.1), default=900, help="Seconds between times told."),
-            click.option("--idle", type=click.FloatRange(0.1), default=1800, help="Seconds of silence allowed."),
-            click.option("--vanish", type=click.FloatRange(1), default=30, help="Seconds without any answer allowed."),
-            click.option("--keep", type=click.IntRange(1), default=10_000, help="Messages that a rotation keeps."),
-            click.option("--rotate", default="0 4 * * *", help="When to rotate the history, as in a crontab."),
-            click.option("--seconds", type=click.FloatRange(0), default=inf, help="How long to run."),
-        ]
-    ):
-        command = option(command)
-    return command
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read an option's value."""
+        seconds = float(super().convert(value, param, ctx))
+        if isnan(seconds):
+            self.fail("nan is no number of seconds.", param, ctx)
+        return seconds
 
 
 @click.command(help=__doc__, context_settings={"show_default": True})
-@options
-def main(host: str, port: int, tcp_port: int, workers: int, mules: int, seconds: float, **chosen: Any) -> None:
+@click.option("--host", default="127.0.0.1", help="Where to listen; 0.0.0.0 for the whole network.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="For browsers; 0 for any that is free.")
+@click.option("--tcp-port", type=click.IntRange(0, 65535), default=7000, help="For plain TCP; 0 likewise.")
+@click.option("--workers", type=click.IntRange(1, 64), default=4, help="Processes that serve clients.")
+@click.option("--mules", type=click.IntRange(1, 8), default=1, help="Processes for what goes by the clock.")
+@click.option("--control", type=click.Path(path_type=Path), default="chat.control", help="Socket for `trisig status`.")
+@click.option("--database", type=click.Path(path_type=Path), default=Settings.database, help="SQLite file.")
+@click.option("--motd", type=click.Path(path_type=Path), default=Settings.motd, help="Message of the day.")
+@click.option("--clock", type=Seconds(0.1, WEEK), default=Settings.clock, help="Between announcements of the time.")
+@click.option("--idle", type=Seconds(0.1, WEEK), default=Settings.idle, help="Of silence before a place is cleared.")
+@click.option("--vanish", type=Seconds(1, DAY), default=Settings.vanish, help="Without an answer until one is gone.")
+@click.option("--keep", type=click.IntRange(1, 10**9), default=Settings.keep, help="Messages that a rotation keeps.")
+@click.option("--rotate", default=Settings.rotate, help="When to rotate the history, as in a crontab.")
+def main(host: str, port: int, tcp_port: int, workers: int, mules: int, control: Path, **chosen: Any) -> None:
     """Check what can be checked, open the ports, and serve."""
     log_lines()
+    stop_on_hangup()
     settings = Settings(**chosen)
-    with ExitStack() as opened:
-        with one_line_errors():
-            web, tcp = (opened.enter_context(closing(listen(host, number))) for number in (port, tcp_port))
-            if not settings.motd.exists():
-                settings.motd.write_text(FIRST_MOTD.format(settings.motd.name))
-            prepare(settings.database, read_motd(settings.motd))
-            signals = declare(settings, web, tcp)
-        greeting = f"Browsers: http://{address(web)}/    Terminals: nc {address(tcp, ' ')}    Ctrl-C stops."
-        trio.run(serve, signals, workers, mules, seconds, greeting)
+    with one_line_errors(), ExitStack() as opened:
+        web, tcp = (opened.enter_context(closing(listen(host, number, settings.vanish))) for number in (port, tcp_port))
+        prepare(settings.database, first_motd(settings.motd))
+        signals = declare(settings, web, tcp, greeting(web, tcp))
+        sys.exit(trisig.run(signals, workers=workers, mules=mules, grace=GRACE, control=control))
 
 
-async def serve(signals: trisig.Signals, workers: int, mules: int, seconds: float, greeting: str) -> None:
-    """Serve for some seconds, or until Ctrl-C or SIGTERM."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-        async with trisig.open_master(signals, workers=workers, mules=mules, grace=GRACE):
-            log.info("is ready")
-            print(greeting, flush=True)
-            await signals.send(MOTD)  # it may have changed after it was read, and before it was watched
-            with trio.move_on_after(seconds):
-                async for number in received:
-                    if number != signal.SIGHUP:
-                        break
-                    await signals.send(ROTATE)
-            log.info("stops")
-    log.info("has stopped")
+def stop_on_hangup() -> None:
+    """Let a terminal that is closed stop the server as SIGTERM does; with nohup it stays."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 @contextmanager
@@ -93,26 +82,38 @@ def one_line_errors() -> Iterator[None]:
     """Say what is wrong with the environment in one line, with exit status 1."""
     try:
         yield
-    except (OSError, sqlite3.Error, ValueError) as problem:
-        raise click.ClickException(str(problem)) from None
+    except (OSError, ValueError, trio.BusyResourceError, trisig.ChildFailedError) as problem:
+        raise click.ClickException(getattr(problem, "strerror", None) or str(problem)) from None
 
 
-def address(listener: socket.socket, separator: str = ":") -> str:
-    """Where a client finds a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]{separator}{port}" if ":" in host and separator == ":" else f"{host}{separator}{port}"
+def first_motd(path: Path) -> str:
+    """The message of the day, which is made if it is missing."""
+    try:
+        if not path.exists():
+            path.write_text(FIRST_MOTD.format(path.name))
+        return read_motd(path)
+    except OSError as problem:
+        raise OSError(f"cannot use the message of the day {path}: {problem.strerror}") from None
+
+
+def greeting(web: socket.socket, tcp: socket.socket) -> str:
+    """Where to find the chat."""
+    (host, port), (_, tcp_port) = reachable(web), reachable(tcp)
+    site = f"[{host}]" if ":" in host else host
+    return f"Browsers: http://{site}:{port}/    Terminals: nc {host} {tcp_port}    Ctrl-C stops."
 
 
 def log_lines() -> None:
     """Log one line an event, with the process that it happened in."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process_name)-8s %(message)s", "%H:%M:%S"))
-    handler.addFilter(_add_process_name)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process_name)-8s %(words)s", "%H:%M:%S"))
+    handler.addFilter(_name_process)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def _add_process_name(record: logging.LogRecord) -> bool:
-    record.process_name = trisig.current_process().name
+def _name_process(record: logging.LogRecord) -> bool:
+    record.process_name = name = trisig.current_process().name
+    record.words = record.getMessage().removeprefix(f"{name}: ")  # trisig's own lines begin so
     return True
 
 

@@ -3,7 +3,7 @@
     hub ──> inbox (bounded) ──> write() ──> Line: a WebSocket, or lines over TCP
 
 Nobody ever waits for a client but its own tasks. A client that does not read fills its inbox, and is dropped: it may
-still read what is there and the notice at the end, and is cut off after a few seconds if it does not.
+still read what is there and the notice at the end, and is cut off if that takes too long.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from events import Notice, Shown
 from pace import Pace
 
 INBOX = 2000  # things to show that a client may be behind
-LAST_CHANCE = 5.0  # seconds to read the notice for which it is dropped
+LAST_CHANCE = 10.0  # seconds to read the notice for which it is dropped
+NOBODY = Notice("You did not say who you are.", "bye")
 
 Batch = Sequence[Shown]
 
@@ -37,11 +38,13 @@ class Client:
     Attributes:
         connection: its own id.
         name, room: empty until it has entered a room.
+        entered: set when it has said who it is, and where it wants to be.
     """
 
     def __init__(self) -> None:
         self.connection = secrets.token_hex(8)
         self.name = self.room = ""
+        self.entered = trio.Event()
         self.scope = trio.CancelScope()
         self._pace = Pace(trio.current_time())
         self._send, self._inbox = trio.open_memory_channel[Shown](INBOX)
@@ -89,6 +92,13 @@ class Client:
             self.scope.deadline = trio.current_time() + LAST_CHANCE
 
     # For the connection
+
+    async def enter_within(self, seconds: float) -> None:
+        """Dismiss it unless it says who it is in time."""
+        with trio.move_on_after(seconds):
+            await self.entered.wait()
+        if not self.entered.is_set():
+            self.dismiss(NOBODY)
 
     async def keep_pace(self) -> None:
         """Wait until the client may go on: whoever is too fast is read later."""

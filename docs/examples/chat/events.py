@@ -6,30 +6,31 @@ many clients are shown it. The others are for one client alone.
 
 from __future__ import annotations
 
+import abc
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from words import MAX_TEXT
 
 Kind = Literal["text", "join", "leave", "time", "motd"]
 
 
-class Shown(Protocol):
+class Shown(abc.ABC):
     """Something to show."""
 
     @property
+    @abc.abstractmethod
     def json(self) -> str:
         """As the page reads it."""
-        raise NotImplementedError
 
     @property
     def lines(self) -> str:
         """As a terminal shows it; empty where it shows nothing."""
-        raise NotImplementedError
+        return ""
 
 
 def dump(kind: str, **fields: Any) -> str:
@@ -38,7 +39,7 @@ def dump(kind: str, **fields: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(Shown):
     """Something that happened, for everyone in the room, or for everyone."""
 
     id: int
@@ -86,8 +87,8 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Welcome:
-    """Opens a room to a client: what it needs before the messages."""
+class Welcome(Shown):
+    """Opens a room to a client."""
 
     you: str
     room: str
@@ -95,7 +96,8 @@ class Welcome:
     motd: str
     people: Sequence[Person]
     fresh: bool  # what the client has of this room is to be forgotten
-    more: bool  # there are older messages than those that follow
+    messages: Sequence[Event]  # the last ones, for somebody to whom the room is fresh
+    more: bool  # there are older ones than those
 
     @property
     def json(self) -> str:
@@ -104,14 +106,15 @@ class Welcome:
 
     @property
     def lines(self) -> str:
-        """See `Shown`."""
+        """See `Shown`; what somebody new should read is below the history, where a terminal shows it."""
+        history = "".join(event.lines for event in self.messages)
         here = ", ".join(person.name for person in self.people if person.room == self.room)
-        greeting = starred(self.motd) if self.motd else ""
-        return f"{greeting}* You are {self.you}, in #{self.room}, on worker{self.worker}. Here: {here}. /help helps.\n"
+        you = f"You are {self.you}, in #{self.room}, on worker {self.worker}. Here: {here}. /help helps."
+        return history + starred(self.motd) + starred(you)
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Shown):
     """Older messages that a client asked for."""
 
     room: str
@@ -121,16 +124,24 @@ class Page:
     @property
     def json(self) -> str:
         """See `Shown`."""
-        return dump("older", room=self.room, messages=[asdict(event) for event in self.messages], more=self.more)
-
-    @property
-    def lines(self) -> str:
-        """See `Shown`."""
-        return "".join(event.lines for event in self.messages)
+        return dump("older", **asdict(self))
 
 
 @dataclass(frozen=True)
-class Notice:
+class Receipt(Shown):
+    """A message need not be sent again. If it is new, it will be shown soon; if not, it was shown or is nothing."""
+
+    nonce: str
+    is_new: bool
+
+    @property
+    def json(self) -> str:
+        """See `Shown`."""
+        return dump("receipt", **asdict(self))
+
+
+@dataclass(frozen=True)
+class Notice(Shown):
     """A word to one client. `kind` "bye" is the last one; "idle" is too, and asks not to come back by itself."""
 
     body: str

@@ -20,8 +20,8 @@ class Settings:
         rotate: when the history is rotated, as in a crontab.
     """
 
-    database: Path
-    motd: Path
+    database: Path = Path("chat.sqlite")
+    motd: Path = Path("motd.txt")
     clock: float = 900
     idle: float = 1800
     vanish: float = 30

@@ -7,17 +7,22 @@ never find a 40 that was not there. That gives everyone one order, and makes "wh
 In WAL mode readers and the writer do not wait for each other. What was committed survives the death of every process;
 `synchronous=NORMAL` may lose the last moments when the power fails, not the consistency of the file.
 
-The calls block, and belong in a thread. A connection is never carried across a fork: each process calls `open`.
+Rotating moves old texts into an archive. What is there is not shown to anybody new, but it goes on counting: whoever
+was away reads on from it, and a message that is sent once more is still known.
+
+The calls block, so `ask` makes them in a thread. A connection is never carried across a fork: each process opens one.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
 
 from events import Event, Kind, Person
 
@@ -35,6 +40,10 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS texts ON events (room, id) WHERE kind = 'text';
 CREATE INDEX IF NOT EXISTS times ON events (at) WHERE kind = 'time';
 CREATE TABLE IF NOT EXISTS archive AS SELECT * FROM events WHERE 0;
+CREATE UNIQUE INDEX IF NOT EXISTS archived ON archive (id);
+CREATE INDEX IF NOT EXISTS archived_nonces ON archive (nonce);
+CREATE INDEX IF NOT EXISTS archived_texts ON archive (room, id) WHERE kind = 'text';
+CREATE VIEW IF NOT EXISTS everything AS SELECT * FROM archive UNION ALL SELECT * FROM events;
 CREATE TABLE IF NOT EXISTS presence (
     connection TEXT PRIMARY KEY, client TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
     room TEXT NOT NULL, worker INTEGER NOT NULL, active REAL NOT NULL
@@ -43,14 +52,24 @@ CREATE TABLE IF NOT EXISTS motd (only INTEGER PRIMARY KEY CHECK (only = 1), body
 """
 _COLUMNS = "id, kind, room, name, worker, body, at, nonce"
 
+R = TypeVar("R")
+A = TypeVarTuple("A")
+
 
 def prepare(path: Path, motd: str) -> None:
-    """Make the file if it is missing. Nobody is here yet, whatever an earlier run left in it."""
-    with closing(sqlite3.connect(path, timeout=PATIENCE)) as db:
-        db.executescript(_SCHEMA)
-        db.execute("DELETE FROM presence")
-        db.execute("INSERT OR REPLACE INTO motd VALUES (1, ?)", (motd,))
-        db.commit()
+    """Make the file if it is missing. Nobody is here yet, whatever an earlier run left in it.
+
+    Raises:
+        OSError: it cannot be made, or is something else.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as db:
+            db.executescript(_SCHEMA)
+            db.execute("DELETE FROM presence")
+            db.execute("INSERT OR REPLACE INTO motd VALUES (1, ?)", (motd,))
+            db.commit()
+    except sqlite3.Error as problem:
+        raise OSError(f"cannot use the database {path}: {problem}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +91,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: sqlite3.Connection
+        self._one_thread = trio.CapacityLimiter(1)
 
     def open(self) -> None:
         """Connect, once in each process. The connection ends with the process: handlers may run until then."""
@@ -79,9 +99,9 @@ class Store:
         self._db = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous = NORMAL")
 
-    def close(self) -> None:
-        """Disconnect."""
-        self._db.close()
+    async def ask(self, job: Callable[[*A], R], *values: *A) -> R:
+        """Make one of the calls below in a thread, one at a time: a connection has one transaction."""
+        return await trio.to_thread.run_sync(job, *values, limiter=self._one_thread)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -101,22 +121,21 @@ class Store:
         return int(row[0]) if row else 0
 
     def after(self, last: int) -> list[Event]:
-        """The next events after an id, at most `AT_ONCE`."""
-        return self._read("id > ? ORDER BY id LIMIT ?", last, AT_ONCE)
+        """The next events after an id, at most `AT_ONCE`, archived or not."""
+        return self._read("everything WHERE id > ? ORDER BY id LIMIT ?", last, AT_ONCE)
 
     def texts(self, room: str, after: int, upto: int) -> list[Event]:
-        """The next texts of a room after an id and up to another, at most `AT_ONCE`."""
-        where = "kind = 'text' AND room = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+        """The next texts of a room after an id and up to another, at most `AT_ONCE`, archived or not."""
+        where = "everything WHERE kind = 'text' AND room = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"
         return self._read(where, room, after, upto, AT_ONCE)
 
     def last_texts(self, room: str, upto: int, count: int) -> list[Event]:
-        """The last texts of a room up to an id, oldest first."""
-        where = "kind = 'text' AND room = ? AND id <= ? ORDER BY id DESC LIMIT ?"
+        """The last texts of a room up to an id, oldest first, of those that are not archived."""
+        where = "events WHERE kind = 'text' AND room = ? AND id <= ? ORDER BY id DESC LIMIT ?"
         return self._read(where, room, upto, count)[::-1]
 
     def _read(self, where: str, *values: Any) -> list[Event]:
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)  # noqa: S608  our own words
-        return [Event(*row) for row in rows]
+        return [Event(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM {where}", values)]  # noqa: S608  our own words
 
     def add(self, event: NewEvent) -> bool:
         """Add an event; false if it was added before, as its nonce says."""
@@ -190,9 +209,7 @@ class Store:
         return str(self._db.execute("SELECT body FROM motd").fetchone()[0])
 
     def set_motd(self, body: str, now: float) -> bool:
-        """Set it, and tell everyone; false if it is that already, or is nothing."""
-        if not body:
-            return False
+        """Set it, and tell everyone; false if it is that already."""
         with self._writing() as db:
             if not db.execute("UPDATE motd SET body = ? WHERE body <> ?", (body, body)).rowcount:
                 return False
@@ -201,9 +218,9 @@ class Store:
 
 def _add(db: sqlite3.Connection, event: NewEvent) -> bool:
     added = db.execute(
-        "INSERT INTO events (kind, at, room, name, worker, body, nonce) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (nonce) DO NOTHING",
-        astuple(event),
+        "INSERT INTO events (kind, at, room, name, worker, body, nonce) SELECT ?, ?, ?, ?, ?, ?, ?"
+        " WHERE NOT EXISTS (SELECT 1 FROM archive WHERE nonce = ?) ON CONFLICT (nonce) DO NOTHING",
+        (*astuple(event), event.nonce),
     )
     return added.rowcount > 0
 

@@ -10,10 +10,10 @@ import trio
 from client import Batch, Client
 from events import Notice
 from hub import Hub
-from words import BadInput, Join, Say, clean_name, clean_room, clean_text
+from words import MAX_TEXT, BadInput, Join, Say, clean_name, clean_room, clean_text, split_command
 
-LONGEST = 4 * 2000 + 2  # bytes: the longest text, if each character takes four, and the end of its line
-HELP = "Type, and everyone in the room reads it. /join ROOM, /who, /help, /quit."
+LONGEST = 4 * MAX_TEXT + 2  # bytes: the longest text, if each character takes four, and the end of its line
+COMMANDS = "/join ROOM, /name NAME, /who, /help, /quit; // says something with a slash."
 
 
 class TcpLine:
@@ -73,19 +73,24 @@ class _Visitor:
                 await self._client.put([Notice(str(problem))])
 
     async def _obey(self, line: str) -> str | None:
-        command, _, rest = line.partition(" ")
         if not self._client.name:
             await self._enter(clean_name(line), "lobby")
-        elif command == "/join":
-            await self._enter(self._client.name, clean_room(rest))
-        elif command == "/who":
-            await self._hub.show_people(self._client)
-        elif command == "/quit":
-            return "quit"
-        elif line.startswith("/"):
-            await self._client.put([Notice(HELP)])
-        else:
-            await self._hub.say(self._client, Say(line, None))
+            return None
+        match split_command(line):
+            case "", text:
+                await self._hub.say(self._client, Say(text, None))
+            case "/join", room:
+                await self._enter(self._client.name, clean_room(room))
+            case "/name", name:
+                await self._enter(clean_name(name), self._client.room)
+            case "/who", _:
+                await self._hub.show_people(self._client)
+            case "/help", _:
+                await self._client.put([Notice(f"Type, and everyone in the room reads it. {COMMANDS}")])
+            case "/quit", _:
+                return "quit"
+            case command, _:
+                raise BadInput(f"There is no {command}, and nothing was sent. There are {COMMANDS}")
         return None
 
     async def _enter(self, name: str, room: str) -> None:

@@ -1,4 +1,4 @@
-"""The web side: three files over HTTP, and the WebSocket that the page talks through.
+"""The web side: the files of the page over HTTP, and the WebSocket that the page talks through.
 
 h11 and wsproto read the two protocols and leave all sending to us. Servers that run whole applications were tried
 first: the one for trio shields what it sends from cancellation, so a browser that stops reading could neither be
@@ -24,15 +24,13 @@ PATIENCE = 10.0  # seconds for a whole request, and for taking the answer
 BEAT = 15.0  # seconds of silence after which the page is told that the connection lives
 CHUNK = 16 * 1024
 
-_PAGE = Path(__file__).with_name("page")
 _KINDS = {
-    "index.html": "text/html; charset=utf-8",
-    "chat.css": "text/css; charset=utf-8",
-    "chat.js": "text/javascript; charset=utf-8",
-    "link.js": "text/javascript; charset=utf-8",
-    "log.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+_PAGE = {path.name: path for path in Path(__file__).with_name("page").iterdir() if path.suffix in _KINDS}
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'"
 
 
@@ -81,11 +79,12 @@ async def _answer(stream: trio.SocketStream, http: h11.Connection, request: h11.
         await _refuse(stream, http, 405)
         return
     name = request.target.partition(b"?")[0].decode().removeprefix("/") or "index.html"
-    if name not in _KINDS:
+    path = _PAGE.get(name)
+    if path is None:
         await _refuse(stream, http, 404)
         return
-    body = await trio.Path(_PAGE, name).read_bytes()
-    await _respond(stream, http, 200, _KINDS[name], b"" if request.method == b"HEAD" else body, len(body))
+    body = await trio.Path(path).read_bytes()
+    await _respond(stream, http, 200, _KINDS[path.suffix], b"" if request.method == b"HEAD" else body, len(body))
 
 
 async def _refuse(stream: trio.SocketStream, http: h11.Connection, status: int) -> None:
@@ -161,7 +160,7 @@ async def _write(client: Client, line: WebSocketLine, connection: trio.CancelSco
 async def _obey(message: str, client: Client, hub: Hub) -> None:
     request = parse(message)
     if not (client.room or isinstance(request, Join)):
-        raise BadInput("Join a room first.")
+        raise BadInput("Enter a room first.")
     match request:
         case Join():
             await hub.join(client, request)

@@ -3,6 +3,8 @@
 A text reaches browsers, which show it as text and nothing else, and terminals, which would obey the escape sequences
 in it. So control characters go at the door. So do the characters that turn the direction of what follows them: one
 of them would mirror the rest of the line, the names of others included.
+
+`page/words.js` has the same rules for names, rooms and commands, so that the page can say at once what is wrong.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ LARGEST_ID = 2**63 - 1
 
 _TURNS_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _SEPARATORS = {"\r\n": "\n", "\r": "\n", "\u2028": "\n", "\u2029": "\n", "\t": " "}
+# Format characters, spaces and marks show nothing on their own. Nor do some that Unicode counts as letters.
+_SHOWS_NOTHING = frozenset({"Cf", "Zs", "Mn", "Me"})
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_BLANK_LINES = 2  # in a row
 _NAME = re.compile(r"[\w.-]{1,24}")
 _ROOM = re.compile(r"[\w-]{1,32}")
 _NONCE = re.compile(r"[0-9a-zA-Z-]{1,64}")
@@ -48,7 +54,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Say:
-    """Say something in the room."""
+    """Say something in the room; an empty text is nothing."""
 
     body: str
     nonce: str | None
@@ -65,14 +71,14 @@ Request = Join | Say | Older
 
 
 def clean_text(text: str) -> str:
-    """A message without what could harm a reader; empty if nothing is left of it.
+    """A message without what could harm a reader; empty if there is nothing to see in it.
 
     Raises:
         BadInput: it is too long.
     """
     for separator, plain in _SEPARATORS.items():
         text = text.replace(separator, plain)
-    text = "".join(filter(_is_harmless, text)).strip()
+    text = _fold("".join(filter(_is_harmless, text)))
     if len(text) > MAX_TEXT:
         raise BadInput(f"This message has {len(text)} characters, and {MAX_TEXT} is the most. It was not sent.")
     return text
@@ -82,6 +88,23 @@ def _is_harmless(character: str) -> bool:
     if character in _TURNS_DIRECTION:
         return False
     return character == "\n" or unicodedata.category(character) not in {"Cc", "Cs"}
+
+
+def _fold(text: str) -> str:
+    """Without blank lines around it, and with few of them in a row."""
+    lines: list[str] = []
+    blank = 0
+    for line in text.split("\n"):
+        blank = blank + 1 if _is_blank(line) else 0
+        if blank == 0:
+            lines.append(line)
+        elif lines and blank <= _BLANK_LINES:
+            lines.append("")
+    return "\n".join(lines).strip()
+
+
+def _is_blank(line: str) -> bool:
+    return all(unicodedata.category(character) in _SHOWS_NOTHING or character in _BLANK_LETTERS for character in line)
 
 
 def clean_name(name: str) -> str:
@@ -104,8 +127,18 @@ def clean_room(room: str) -> str:
     """
     room = unicodedata.normalize("NFC", room.strip().removeprefix("#").lower())
     if not _ROOM.fullmatch(room):
-        raise BadInput("A room has 1 to 32 letters, digits, dashes or underscores.")
+        raise BadInput("The name of a room has 1 to 32 letters, digits, dashes or underscores.")
     return room
+
+
+def split_command(line: str) -> tuple[str, str]:
+    """The command that a line begins with, and the rest of it; no command if it is something to say."""
+    if not line.startswith("/"):
+        return "", line
+    if line.startswith("//"):
+        return "", line[1:]
+    command, _, rest = line.partition(" ")
+    return command.lower(), rest.strip()
 
 
 def parse(frame: str) -> Request:
@@ -114,51 +147,58 @@ def parse(frame: str) -> Request:
     Raises:
         BadInput: the frame is not one that the page would send.
     """
-    try:
-        asked = json.loads(frame)
-    except (ValueError, RecursionError):
-        raise BadInput("This is not JSON.") from None
-    if not isinstance(asked, dict):
-        raise BadInput("A request is an object.")
+    asked = _object(frame)
     match asked.get("type"):
         case "join":
-            name, room = clean_name(_text(asked, "name")), clean_room(_text(asked, "room"))
-            return Join(name, room, _token(asked, "client"), _number(asked, "since", missing_ok=True))
+            since = None if asked.get("since") is None else _id(asked, "since")
+            return Join(
+                clean_name(_text(asked, "name")), clean_room(_text(asked, "room")), _token(asked, "client"), since
+            )
         case "say":
             return _say(_text(asked, "body"), _token(asked, "nonce"))
         case "older":
-            return Older(_number(asked, "before") or 0)
-    raise BadInput("A request has the type join, say or older.")
+            return Older(_id(asked, "before"))
+    raise _not_ours()
+
+
+def _not_ours() -> BadInput:
+    """The person at the page did nothing wrong, and can do nothing with the name of a field."""
+    return BadInput("This page does not fit this server. Reload it, please.")
+
+
+def _object(frame: str) -> dict[str, Any]:
+    try:
+        asked = json.loads(frame)
+    except (ValueError, RecursionError):
+        raise _not_ours() from None
+    if not isinstance(asked, dict):
+        raise _not_ours()
+    return asked
 
 
 def _say(body: str, nonce: str) -> Say:
     try:
-        text = clean_text(body)
+        return Say(clean_text(body), nonce)
     except BadInput as problem:
         raise BadInput(str(problem), nonce) from None
-    if not text:
-        raise BadInput("An empty message is not sent.", nonce)
-    return Say(text, nonce)
 
 
 def _text(asked: dict[str, Any], field: str) -> str:
     value = asked.get(field)
     if not isinstance(value, str):
-        raise BadInput(f"{field} is a text.")
+        raise _not_ours()
     return value
 
 
 def _token(asked: dict[str, Any], field: str) -> str:
     value = _text(asked, field)
     if not _NONCE.fullmatch(value):
-        raise BadInput(f"{field} has 1 to 64 letters, digits or dashes.")
+        raise _not_ours()
     return value
 
 
-def _number(asked: dict[str, Any], field: str, *, missing_ok: bool = False) -> int | None:
+def _id(asked: dict[str, Any], field: str) -> int:
     value = asked.get(field)
-    if value is None and missing_ok:
-        return None
     if type(value) is not int or not 0 <= value <= LARGEST_ID:
-        raise BadInput(f"{field} is the number of a message.")
+        raise _not_ours()
     return value

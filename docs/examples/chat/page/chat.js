@@ -1,72 +1,87 @@
-// The page: wires the connection, the log and the keyboard together.
+// The page: wires the connection, the log, the people and the keyboard together.
 
+import { Composer } from "./composer.js";
 import { Link } from "./link.js";
-import { Log, element } from "./log.js";
+import { Log } from "./log.js";
+import { People } from "./people.js";
+import { element, linked } from "./text.js";
+import { HELP, NAMES, ROOMS, cleanName, cleanRoom, splitCommand } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const link = new Link();
 const log = new Log($("log"), $("newer"), (before) => link.older(before));
-const visited = new Set(["lobby"]);
-const people = new Map();
+const people = new People($("rooms"), $("people"), $("count"), go);
+const composer = new Composer({ form: $("composer"), field: $("say"), hint: $("hint"), left: $("left") }, obey);
 let room = "";
-let me = localStorage.getItem("name") ?? "";
-let motd = "";
-let worker = 0;
+let me = cleanName(localStorage.getItem("name") ?? "");
 let unread = 0;
-let longest = 2000;
 
 // Where we are
-
-const roomFromAddress = () => decodeURIComponent(location.hash.slice(1)).toLowerCase() || "lobby";
 
 function enter(wanted) {
   if (wanted === room) return;
   room = wanted;
-  visited.add(room);
   log.begin(me, true);
   $("room").textContent = `#${room}`;
   link.enter(me, room, () => log.last);
-  showPeople();
+}
+
+// The room in the address, the lobby if there is none, null if it cannot be one.
+function roomFromAddress() {
+  try {
+    return location.hash.length > 1 ? cleanRoom(decodeURIComponent(location.hash)) : "lobby";
+  } catch {
+    return null; // a lone % encodes nothing
+  }
+}
+
+function enterFromAddress() {
+  const wanted = roomFromAddress();
+  if (wanted === null) {
+    history.replaceState(null, "", "#lobby");
+    composer.hint(ROOMS);
+  }
+  enter(wanted ?? "lobby");
 }
 
 function go(wanted) {
   if (roomFromAddress() !== wanted) location.hash = encodeURIComponent(wanted);
-  $("side").classList.remove("shown");
-  $("menu").setAttribute("aria-expanded", "false");
-  $("say").focus();
+  compose();
 }
 
-addEventListener("hashchange", () => me && enter(roomFromAddress()));
+addEventListener("hashchange", () => me && enterFromAddress());
 
 // What the server says
 
 const heard = {
   welcome(item) {
-    if (item.room !== room) return;
-    ({ you: me, worker, longest } = item);
+    if (item.room !== room) return; // we have gone on
+    me = item.you;
+    composer.longest = item.longest;
+    people.begin(me, room, item.people);
+    showMotd(item.motd);
     log.begin(me, item.fresh);
-    if (item.fresh) log.more = item.more;
-    if (item.motd && (item.fresh || item.motd !== motd)) tell(item.motd);
-    motd = item.motd;
-    people.clear();
-    for (const person of item.people) people.set(person.name, person);
+    if (!item.fresh) return;
+    log.append(item.messages);
+    log.more = item.more;
   },
   text(item) {
     if (item.room !== room || item.id <= (log.last ?? 0)) return;
-    if (document.hidden) unread++;
+    if (document.hidden && item.name !== me) unread++;
     fresh.push(item);
   },
   older(item) {
     if (item.room === room) log.prepend(item.messages, item.more);
   },
-  join: (item) => people.set(item.name, item),
-  leave: (item) => people.delete(item.name),
+  join: (item) => people.join(item),
+  leave: (item) => people.leave(item.name),
   time: (item) => tell(item.body),
-  motd(item) {
-    motd = item.body;
-    tell(item.body);
+  motd: (item) => showMotd(item.body),
+  bye: (item) => composer.hint(item.body),
+  notice(item) {
+    composer.hint(item.body);
+    if (!link.entered) refused(item.body);
   },
-  notice: (item) => tell(item.body),
 };
 let fresh = [];
 
@@ -76,17 +91,22 @@ function tell(body) {
 
 link.addEventListener("items", ({ detail }) => {
   for (const item of detail) {
-    heard[item.kind]?.(item);
     if (item.kind !== "text") flush();
+    heard[item.kind]?.(item);
   }
   flush();
-  if (detail.some((item) => item.kind !== "text")) showPeople();
+  if (detail.some((item) => item.kind !== "text")) people.show();
   showTitle();
 });
 
 function flush() {
   if (fresh.length) log.append(fresh);
   fresh = [];
+}
+
+function showMotd(body) {
+  $("motd").replaceChildren(...linked(body));
+  $("motd").hidden = !body;
 }
 
 function showTitle() {
@@ -98,47 +118,12 @@ addEventListener("visibilitychange", () => {
   showTitle();
 });
 
-// Rooms and people
-
-function showPeople() {
-  const here = [...people.values()].filter((person) => person.room === room);
-  here.sort((one, other) => one.name.localeCompare(other.name));
-  $("count").textContent = here.length;
-  $("people").replaceChildren(...here.map(showPerson));
-  $("rooms").replaceChildren(...rooms().map(showRoom));
+// The server has rules that this page does not know: if it is not the room, it is the name.
+function refused(why) {
+  if (room !== "lobby") return go("lobby");
+  me = null;
+  askName("", why);
 }
-
-const rooms = () => [...new Set([...visited, ...[...people.values()].map((person) => person.room)])].sort();
-
-function showPerson(person) {
-  const item = element("li");
-  item.append(element("bdi", "", person.name + (person.name === me ? " (you)" : "")), element("span", "", `worker ${person.worker}`));
-  return item;
-}
-
-function showRoom(name) {
-  const item = element("li");
-  const button = element("button");
-  button.type = "button";
-  button.append(element("span", "", `#${name}`), element("span", "", countIn(name)));
-  button.addEventListener("click", () => go(name));
-  if (name === room) button.setAttribute("aria-current", "page");
-  item.append(button);
-  return item;
-}
-
-const countIn = (name) => [...people.values()].filter((person) => person.room === name).length || "";
-
-$("open").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const wanted = $("open-room").value.trim().replace(/^#/, "").replace(/\s+/g, "-").toLowerCase();
-  $("open-room").value = "";
-  if (wanted) go(wanted);
-});
-
-$("menu").addEventListener("click", () => {
-  $("menu").setAttribute("aria-expanded", String($("side").classList.toggle("shown")));
-});
 
 // The connection, and what is not sent yet
 
@@ -151,7 +136,7 @@ link.addEventListener("state", ({ detail }) => {
   $("status").textContent = { live: `worker ${detail.worker}`, away: "away", connecting: "connecting" }[state] ?? "reconnecting";
   $("trouble").hidden = state === "live" || state === "connecting";
   $("retry").textContent = state === "away" ? "Come back" : "Try now";
-  if (state === "away") $("trouble-text").textContent = "You were silent for a long time, and your place was cleared.";
+  if (state === "away") $("trouble-text").textContent = detail.why;
   if (state === "again") $("trouble-text").textContent = "Connection lost. Trying again…";
   if (state === "lost") {
     showCountdown(until);
@@ -165,86 +150,125 @@ function showCountdown(until) {
 }
 
 link.addEventListener("outbox", () => {
-  $("unsent").replaceChildren(
-    ...link.outbox.map((message) => {
-      const item = element("li");
-      item.append(element("span", "body", message.body));
-      return item;
-    }),
-  );
+  const here = link.outbox.filter((message) => message.room === room);
+  $("unsent").replaceChildren(...here.map(showUnsent));
+  $("unsent").scrollTop = $("unsent").scrollHeight;
 });
+
+function showUnsent({ body, stored }) {
+  const item = element("li", stored ? "stored" : "");
+  item.append(element("span", "body", body));
+  return item;
+}
 
 $("retry").addEventListener("click", () => link.connect());
 addEventListener("online", () => $("trouble").hidden || link.connect());
 addEventListener("focus", () => link.comeBack());
 
-// The keyboard
+// A browser may keep a page that one has left, connection and all, in case one comes back to it.
+addEventListener("pagehide", () => link.leave());
+addEventListener("pageshow", (event) => event.persisted && me && link.connect());
 
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const body = $("say").value.trim();
-  if (body.length > longest) return;
-  if (body.startsWith("/")) command(body);
-  else if (body) link.say(body);
-  $("say").value = "";
-  log.toEnd();
-  $("say").focus();
-});
+// What one types. Each answers with what is wrong, if something is.
 
-function command(line) {
-  const [, word, rest] = line.match(/^\/(\S*)\s*(.*)$/s);
-  if (word === "join" && rest) go(rest.replace(/^#/, "").toLowerCase());
-  else if (word === "name") askName(rest);
-  else log.append([{ kind: "told", body: "/join ROOM · /name NAME" }]);
+function obey(text) {
+  const [command, rest] = splitCommand(text);
+  const complaint = (commands[command] ?? unknown)(rest, command);
+  if (!complaint) log.toEnd();
+  return complaint ?? "";
 }
 
-$("say").addEventListener("input", () => {
-  const over = $("say").value.trim().length - longest;
-  $("say").setCustomValidity(over > 0 ? `${over} characters too long` : "");
-});
+const commands = {
+  "": (text) => link.say(text),
+  "/join": (wanted) => openRoom(wanted),
+  "/name": (name) => (name ? rename(name) : askName(me)),
+  "/who": () => log.append([{ kind: "told", body: people.told }]),
+  "/help": () => log.append([{ kind: "told", body: HELP }]),
+};
+const unknown = (rest, command) => `There is no ${command}. Begin with // to say something with a slash; /help tells what there is.`;
 
-$("say").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("composer").requestSubmit();
-});
+function openRoom(typed) {
+  const wanted = cleanRoom(typed);
+  if (!wanted) return ROOMS;
+  go(wanted);
+}
+
+function rename(typed) {
+  const name = cleanName(typed);
+  if (!name) return NAMES;
+  me = name;
+  localStorage.setItem("name", me);
+  if (room) link.enter(me, room, () => log.last);
+  else enterFromAddress();
+}
+
+// The keyboard
 
 addEventListener("keydown", (event) => {
   link.comeBack();
   if ($("who").open) return;
   if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
     event.preventDefault();
-    const all = rooms();
-    go(all.at((all.indexOf(room) + (event.key === "ArrowUp" ? -1 : 1)) % all.length));
+    const { rooms } = people;
+    go(rooms.at((rooms.indexOf(room) + (event.key === "ArrowUp" ? -1 : 1)) % rooms.length));
   } else if (event.key === "PageUp" || event.key === "PageDown") {
     event.preventDefault();
     log.page(event.key === "PageUp" ? -1 : 1);
   } else if (event.key === "Escape") {
     log.toEnd();
-    $("say").focus();
-  } else if (event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest("input, textarea, button")) {
-    $("say").focus();
-  }
+    compose();
+  } else if (isForComposer(event)) compose();
 });
+
+// What one types goes into the message, wherever the focus is; a space presses the button that has it.
+function isForComposer({ key, ctrlKey, metaKey, altKey, target }) {
+  if (key.length !== 1 || ctrlKey || metaKey || altKey) return false;
+  return !target.closest(key === " " ? "input, textarea, button, a" : "input, textarea");
+}
+
+// On a narrow screen, rooms and people are behind a button, and cover the messages.
+
+function showSide(shown) {
+  $("side").classList.toggle("shown", shown);
+  $("menu").setAttribute("aria-expanded", String(shown));
+}
+
+$("menu").addEventListener("click", () => showSide(!$("side").classList.contains("shown")));
+
+function compose() {
+  showSide(false);
+  composer.focus();
+}
+
+$("open").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const typed = $("open-room").value.trim().replace(/\s+/g, "-");
+  const complaint = typed ? openRoom(typed) : undefined;
+  if (!complaint) $("open-room").value = "";
+  $("open-hint").textContent = complaint ?? "";
+});
+$("open-room").addEventListener("input", () => ($("open-hint").textContent = ""));
 
 // Who we are
 
-function askName(suggestion) {
-  $("name").value = suggestion || me;
-  $("who").showModal();
+function askName(suggestion, why = NAMES) {
+  $("name").value = suggestion ?? "";
+  $("name-hint").textContent = why;
+  checkName();
+  if (!$("who").open) $("who").showModal();
   $("name").select();
 }
 
-$("who").addEventListener("close", () => (me ? $("say").focus() : askName(""))); // one needs a name, even after Escape
-$("who-form").addEventListener("submit", () => {
-  me = $("name").value;
-  localStorage.setItem("name", me);
-  room = "";
-  enter(roomFromAddress());
-});
+function checkName() {
+  $("name").setCustomValidity(cleanName($("name").value) ? "" : NAMES);
+}
+
+$("name").addEventListener("input", checkName);
+$("who").addEventListener("close", () => (me ? compose() : askName(""))); // one needs a name, even after Escape
+$("who-form").addEventListener("submit", () => rename($("name").value));
 
 // A second window has the name of the first until its user says otherwise: the server tells them apart by a number.
 if (me) {
-  enter(roomFromAddress());
-  $("say").focus();
+  enterFromAddress();
+  compose();
 } else askName("");

@@ -1,8 +1,8 @@
 // The connection to the server: it comes back by itself, and what was not confirmed is sent again.
 //
 // A message has a number of our own making, its nonce. It stays in the outbox until it comes back to us among the
-// messages of the room; the server stores each nonce once. So a message typed while the connection breaks is neither
-// lost nor shown twice.
+// messages of the room, or the server says that it is stored and we have left the room; the server stores each nonce
+// once. So a message typed while the connection breaks is neither lost nor shown twice.
 
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
@@ -17,14 +17,20 @@ export class Link extends EventTarget {
   #timer = 0;
   #watchdog = 0;
   #wish = null;
-  #welcome = false;
-  #away = false;
+  #entered = false;
+  #away = ""; // why we do not come back by ourselves
   outbox = [];
+
+  // Whether the server has let us into the room that we want to be in.
+  get entered() {
+    return this.#entered;
+  }
 
   // Enter a room, and again after each interruption. `since` says what is known of it by then.
   enter(name, room, since) {
     this.#wish = { name, room, since };
-    this.#welcome = false;
+    this.#entered = false;
+    this.#keep((message) => !message.stored);
     if (this.#socket?.readyState === WebSocket.OPEN) this.#join();
     else this.connect();
   }
@@ -32,7 +38,7 @@ export class Link extends EventTarget {
   connect() {
     clearTimeout(this.#timer);
     this.#drop();
-    this.#away = false;
+    this.#away = "";
     this.#tell("state", { state: this.#failures ? "again" : "connecting" });
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/talk`);
     socket.onopen = () => this.#join();
@@ -42,10 +48,19 @@ export class Link extends EventTarget {
     this.#watch();
   }
 
+  // Leave without a wish to come back, until `connect`.
+  leave() {
+    clearTimeout(this.#timer);
+    this.#drop();
+    this.#entered = false;
+  }
+
   say(body) {
-    this.outbox.push({ room: this.#wish.room, body, nonce: token() });
+    const message = { room: this.#wish.room, body, nonce: token(), stored: false };
+    this.outbox.push(message);
     this.#tell("outbox");
-    if (this.#welcome) this.#send({ type: "say", ...this.outbox.at(-1) });
+    if (this.#entered) this.#say(message);
+    else this.comeBack();
   }
 
   older(before) {
@@ -61,6 +76,10 @@ export class Link extends EventTarget {
     this.#send({ type: "join", client: this.#client, name, room, since: since() });
   }
 
+  #say({ body, nonce }) {
+    this.#send({ type: "say", body, nonce });
+  }
+
   #send(request) {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(request));
   }
@@ -69,26 +88,32 @@ export class Link extends EventTarget {
     this.#watch();
     const items = JSON.parse(data);
     for (const item of items) {
-      if (item.kind === "welcome") this.#entered(item);
-      if (item.kind === "idle") this.#away = true;
-      if (item.nonce) this.#confirmed(item.nonce);
+      if (item.kind === "welcome") this.#letIn(item);
+      else if (item.kind === "idle") this.#away = item.body;
+      else if (item.kind === "receipt") this.#stored(item);
+      else if (item.nonce) this.#keep((message) => message.nonce !== item.nonce); // it is shown, or refused
     }
     this.#tell("items", items);
   }
 
-  #entered(welcome) {
+  #letIn(welcome) {
     if (welcome.room !== this.#wish.room) return; // of a room that was left again at once
     this.#failures = 0;
-    this.#welcome = true;
+    this.#entered = true;
     this.#wish.name = welcome.you;
     this.#tell("state", { state: "live", worker: welcome.worker });
-    for (const message of this.outbox) if (message.room === welcome.room) this.#send({ type: "say", ...message });
+    this.#keep((message) => !message.stored);
+    for (const message of this.outbox) if (message.room === welcome.room) this.#say(message);
   }
 
-  #confirmed(nonce) {
-    const kept = this.outbox.filter((message) => message.nonce !== nonce);
-    if (kept.length === this.outbox.length) return;
-    this.outbox = kept;
+  // A new one stays in sight until it is shown among the others, but need not be sent again.
+  #stored({ nonce, is_new: isNew }) {
+    for (const message of this.outbox) if (message.nonce === nonce) message.stored = true;
+    this.#keep((message) => message.nonce !== nonce || (isNew && message.room === this.#wish.room));
+  }
+
+  #keep(wanted) {
+    this.outbox = this.outbox.filter(wanted);
     this.#tell("outbox");
   }
 
@@ -99,9 +124,9 @@ export class Link extends EventTarget {
 
   #lost() {
     this.#drop();
-    this.#welcome = false;
+    this.#entered = false;
     if (this.#away) {
-      this.#tell("state", { state: "away" });
+      this.#tell("state", { state: "away", why: this.#away });
       return;
     }
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#failures++) * (0.5 + Math.random() / 2);

@@ -1,6 +1,8 @@
 // The messages of a room. All that are known are in an array; a slice of it, never more than a few hundred, is in the
 // document, and moves as one scrolls. Ten thousand messages cost no more layout than three hundred.
 
+import { element, linked } from "./text.js";
+
 const MOST = 300;
 const STEP = 100;
 const NEAR = 600; // pixels from an end of the slice at which it moves
@@ -17,7 +19,8 @@ export class Log {
   #me = "";
   #older;
   #pinned = true; // at the end, and staying there
-  more = false;
+  #top = 0; // where it was scrolled to when we last looked
+  more = false; // whether there are older ones to ask for
 
   constructor(box, button, older) {
     this.#box = box;
@@ -37,6 +40,7 @@ export class Log {
     this.#asked = false;
     if (!fresh) return;
     this.#items = [];
+    this.more = false;
     this.toEnd();
   }
 
@@ -79,7 +83,9 @@ export class Log {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     const below = scrollHeight - clientHeight - scrollTop;
-    this.#pinned = below < 4 && this.#end === this.#items.length;
+    const wentUp = scrollTop < this.#top; // else the box has only become smaller, and we stay at the end
+    this.#top = scrollTop;
+    this.#pinned = this.#end === this.#items.length && (below < 4 || (this.#pinned && !wentUp));
     if (this.#pinned) this.#unseen = 0;
     this.#tellUnseen();
     if (scrollTop < NEAR) this.#goUp();
@@ -92,7 +98,7 @@ export class Log {
       this.#keepPlace(() => this.#show(start, Math.min(this.#end, start + MOST)));
     } else if (this.more && !this.#asked) {
       this.#asked = true;
-      this.#older(this.#items.find((item) => item.id)?.id);
+      this.#older(this.#items.find((item) => item.id).id);
     }
   }
 
@@ -126,7 +132,9 @@ export class Log {
     }
     row.classList.toggle("mine", item.name === this.#me);
     if (before?.kind !== "text" || before.name !== item.name || item.at - before.at > SAME_SPEAKER) row.append(this.#by(item, row));
-    row.append(element("div", "body", item.body));
+    const body = element("div", "body");
+    body.append(...linked(item.body));
+    row.append(body);
     return row;
   }
 
@@ -153,19 +161,13 @@ export class Log {
 
   #bottom() {
     this.#box.scrollTop = this.#box.scrollHeight;
+    this.#top = this.#box.scrollTop;
   }
 
   #tellUnseen() {
     this.#button.hidden = this.#pinned;
     this.#button.textContent = this.#unseen ? `${this.#unseen} new ↓` : "To the end ↓";
   }
-}
-
-export function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.textContent = text;
-  return made;
 }
 
 function hue(name) {
