@@ -25,7 +25,9 @@ MAY_IMPORT = {
     "__main__": "_cli",
     "_asking": "_errors",
     "_birth": "_kernel",
+    "_blocks": "_layout",
     "_children": "_asking _errors _interrupt _ledger _process _pushes _shared _wires",
+    "_claim": "",
     "_cli": "_client _load _log _status trisig",
     "_client": "",
     "_control": "_asking _late _sources _table _targets _waits",
@@ -35,13 +37,15 @@ MAY_IMPORT = {
     "_errors": "",
     "_events": "_groups _interrupt _sources _statistics",
     "_external": "_errors _handlers _sources",
+    "_flights": "_layout",
     "_groups": "_errors",
     "_handlers": "",
     "_harakiri": "_interrupt _ledger",
     "_interrupt": "",
-    "_journal": "_mapping",
+    "_journal": "_blocks _claim _flights _layout _mapping _outbox",
     "_kernel": "",
     "_late": "_asking",
+    "_layout": "_ledger",
     "_ledger": "_queue",
     "_lines": "",
     "_load": "_signals _tracebacks",
@@ -56,13 +60,14 @@ MAY_IMPORT = {
     "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets",
     "_options": "_ledger",
     "_orphans": "_interrupt",
+    "_outbox": "_layout",
     "_prefork": "_interrupt _zygote",
     "_process": "",
     "_pushes": "_asking _interrupt",
     "_queue": "",
     "_raiser": "_errors _signum",
-    "_recovery": "_journal _ledger _shared",
-    "_reopen": "_journal _recovery",
+    "_recovery": "_layout _ledger _shared",
+    "_reopen": "_claim _journal _recovery",
     "_report": "_ledger _signum _slots _statistics _table",
     "_routes": "",
     "_run": "_endpoint _groups _ledger _log _master _open _signals",
@@ -108,7 +113,7 @@ MASTER = "_master"
 MASTERS_END = {"_children", "_control", "_dispatcher", "_local", "_zygote"}
 CHILDS_END = {"_runner", "_worker"}
 
-PURE = ("_errors", "_ledger", "_queue", "_routes", "_signum", "_statistics", "_table", "_targets", "_waits")
+PURE = ("_errors", "_layout", "_ledger", "_queue", "_routes", "_signum", "_statistics", "_table", "_targets", "_waits")
 IMPURE = {"asyncio", "ctypes", "logging", "mmap", "os", "select", "signal", "socket", "subprocess", "threading", "time"}
 DEPENDENCIES = {"click", "cronsim", "trio"}
 

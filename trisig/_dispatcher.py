@@ -25,7 +25,7 @@ import trio
 
 from . import _kernel
 from ._interrupt import uninterrupted
-from ._ledger import DeadLetter, Lane, Ledger
+from ._ledger import DeadLetter, Lane, LaneRecord, Ledger
 from ._queue import Queue
 from ._raiser import Gate
 from ._routes import Route, Routes
@@ -194,9 +194,7 @@ class Dispatcher:
 
     # Progress out
 
-    def attach(
-        self, slot: Slot, pipe: int, back: int, record: Callable[[int, str, int, int], None] | None = None
-    ) -> None:
+    def attach(self, slot: Slot, pipe: int, back: int, record: LaneRecord | None = None) -> None:
         """A process has become ready: give it its signals through `pipe`; `back` reads the same pipe."""
         slot.lane = Lane(self.ledger, slot.memory.marks, slot.memory.finished, record)
         slot.pipe, slot.back = pipe, back

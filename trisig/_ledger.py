@@ -17,7 +17,7 @@ was started is blamed, and the rest goes back.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, MutableSequence
+from collections.abc import MutableSequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +74,14 @@ class Record(Protocol):
 
     def append(self, name: str, start: int, data: bytes) -> None: ...
     def done(self, name: str, start: int, count: int) -> None: ...
+
+
+class LaneRecord(Protocol):
+    """Keeps what the numbers of a lane stand for, so that another master can read its marks (`_flights`)."""
+
+    def sent(self, number: int, name: str, start: int, count: int) -> None: ...
+    def aside(self, number: int, name: str, position: int) -> None: ...
+    def ended(self, number: int) -> None: ...
 
 
 class Ledger:
@@ -147,7 +155,7 @@ class Lane:
         marks: the ring of `WINDOW` state bytes, all `WAITING`; the process writes them.
         finished: `FINISHED` words, in which the process lists finished async handlers as
             `number << 2 | state`, and after them one word with how many it has listed so far.
-        record: told (number, queue's name, position, count) of what is about to be sent.
+        record: told of what is about to be sent, and of async handlers.
     """
 
     def __init__(
@@ -155,7 +163,7 @@ class Lane:
         ledger: Ledger,
         marks: memoryview | bytearray,
         finished: MutableSequence[int] | memoryview,
-        record: Callable[[int, str, int, int], None] | None = None,
+        record: LaneRecord | None = None,
     ) -> None:
         self._ledger = ledger
         self._record = record
@@ -190,7 +198,7 @@ class Lane:
         start, data = queue.take(min(limit, self.room))
         self._flights.append(Flight(queue, start, data, self.sent))
         if self._record is not None:
-            self._record(self.sent, queue.name, start, len(data))
+            self._record.sent(self.sent, queue.name, start, len(data))
         if queue.shared:
             self.shared += len(data)
         elif not self.shared:
@@ -244,6 +252,8 @@ class Lane:
     def _one(self, state: int, queue: Queue, position: int, signum: int, number: int) -> None:
         if state == ASIDE:
             self.aside[number] = (queue, position, signum)
+            if self._record is not None:
+                self._record.aside(number, queue.name, position)
         elif state == RETURNED:
             self.returned.append((queue, position, bytes((signum,))))
         else:
@@ -261,11 +271,14 @@ class Lane:
         listed = self._finished[FINISHED]
         while self._listed != listed:
             entry = self._finished[self._listed % FINISHED]
-            held = self.aside.pop(entry >> 2, None)
+            number = entry >> 2
+            held = self.aside.pop(number, None)
             if held is None:
                 return  # its start is behind one that is still waiting to be read
             queue, position, signum = held
             self._finish(queue, position, bytes((signum,)), failed=entry & 3 == FAILED)
+            if self._record is not None:
+                self._record.ended(number)
             self._listed += 1
 
     def unsend(self, count: int) -> bytes:

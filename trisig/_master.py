@@ -45,7 +45,7 @@ from ._recovery import Pending
 from ._report import snapshot
 from ._shared import Shared
 from ._signals import Signals, application_of
-from ._slots import Slot
+from ._slots import Slot, is_copy
 from ._statistics import MasterStatistics
 from ._table import Entry, Table
 from ._targets import Target, Topology
@@ -174,7 +174,8 @@ class Master:
         if self._final is not None:
             return self._final
         self._dispatcher.settle()
-        return snapshot(self._dispatcher, self._keepers, self._table, self._sources.statistics())
+        missed = self._journal.missed if self._journal else 0
+        return snapshot(self._dispatcher, self._keepers, self._table, self._sources.statistics(), missed)
 
     # What a Keeper needs
 
@@ -201,7 +202,7 @@ class Master:
         self._dispatcher.heard(self._dispatcher.slots[name])
 
     def attach(self, name: str, pipe: int, back: int) -> None:
-        record = partial(self._journal.sent, self._indexes[name]) if self._journal else None
+        record = self._journal.flights[self._indexes[name]] if self._journal else None
         self._dispatcher.attach(self._dispatcher.slots[name], pipe, back, record)
 
     def detach(self, name: str, *, blame: bool) -> list[DeadLetter]:
@@ -344,14 +345,36 @@ class Master:
             self._journal.close()
 
     def go_on_with(self, pending: Pending) -> None:
-        """Take over what an earlier master left."""
-        for name, waiting in pending.queues.items():
-            if not self._dispatcher.restore(name, waiting):
-                self._dispatcher.accept(waiting)
-        for raised in pending.raised:
-            self._dispatcher.accept(raised)
+        """Take over what an earlier master left, and put the journal in the place of the one that it left.
+
+        Raises:
+            OSError: there is no room for it. Nothing has changed, and this master is closed.
+        """
+        assert self._journal is not None
+        try:
+            for name, waiting in pending.queues.items():
+                if not self._dispatcher.restore(name, waiting):
+                    self._raise_anew(name, waiting)
+            for raised in pending.raised:
+                self._dispatcher.accept(raised)
+            self._journal.publish()
+        except BaseException:
+            self._close()
+            raise
         if pending:
-            log.info("master: goes on with %d signals from the journal", len(pending))
+            log.info("master: goes on with %d signals from the journal", self._ledger.pending)
+
+    def _raise_anew(self, name: str, waiting: bytes) -> None:
+        """Signals wait for a process that this topology lacks: the table says where they go now.
+
+        But for what all of its kind shall run: those that there are have copies of their own.
+        """
+        copies = bytes(signum for signum, entry in self._table if is_copy(entry.target, name))
+        left = waiting.translate(None, copies)
+        if dropped := len(waiting) - len(left):
+            log.warning("master: %d signals for all are not given to %s, which there is no more", dropped, name)
+        if left:
+            self._dispatcher.accept(left)
 
     async def end(self) -> None:
         """Shut down, if there is anything left to, and say what was not delivered."""

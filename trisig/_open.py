@@ -57,12 +57,13 @@ async def open_master(
         handler_timeout: seconds after which a process whose handler still runs is killed; None for no limit.
         on_dead_letter: called in the master with each signal that is dead-lettered; must not block.
         journal: a file that keeps what is pending even if the master is killed; the next master with the same
-            file delivers it. None keeps it in memory only.
+            file delivers it, or refuses with ValueError what is not a journal. None keeps it in memory only.
 
     Raises:
         TargetError: a target, hook, service or farm names processes that there are not.
         ValueError, TypeError: another argument that cannot be.
         ChildFailedError: a child could not start; nothing is left running.
+        OSError: the journal cannot be read or made; the one that is there is left as it is.
         OSError: the kernel refuses what an event source needs; the message names the limit to raise.
         trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
     """
@@ -90,21 +91,18 @@ async def open_master(
 
 
 async def _make_master(
-    signals: Signals, topology: Topology, options: Options, path: str | os.PathLike[str] | None
+    signals: Signals, topology: Topology, options: Options, journal: str | os.PathLike[str] | None
 ) -> Master:
     """A master that has taken over what the one before it left in the journal, if there is one."""
-    if path is None:
+    if journal is None:
         return Master(signals, topology, options, None)
     slots = len(topology.processes())
-    journal, pending, old = await open_journal(Path(path), queue_names(topology), slots, shared_bytes(slots))
+    names = queue_names(topology)
+    kept, pending = await open_journal(Path(journal), names, slots, shared_bytes(slots))
     try:
-        master = Master(signals, topology, options, journal)
-        master.go_on_with(pending)
-        journal.publish()
+        master = Master(signals, topology, options, kept)
     except BaseException:
-        journal.discard()
+        kept.close()
         raise
-    finally:
-        if old >= 0:
-            os.close(old)
+    master.go_on_with(pending)
     return master

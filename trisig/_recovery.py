@@ -12,11 +12,30 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ._journal import BLOCK, BLOCK_BYTES, BLOCK_HEADER, FLIGHT, FLIGHTS, HEADER, MAGIC, OUTBOX, PAGE, Layout
-from ._ledger import ASIDE, DONE, FAILED, FINISHED, WINDOW
-from ._shared import SlotMemory, slot_parts
+from . import _ledger
+from ._layout import (
+    BLOCK,
+    BLOCK_BYTES,
+    DONE,
+    FLIGHT,
+    FLIGHT_BYTES,
+    FLIGHTS,
+    HEADER,
+    MAGIC,
+    OUTBOX,
+    PAGE,
+    PLACE,
+    SEGMENT,
+    SEGMENTS,
+    Layout,
+    is_sound,
+    opened,
+    unseal,
+)
+from ._ledger import FINISHED, WINDOW
+from ._shared import SlotMemory, shared_bytes, slot_parts
 
-_FINISHED_STATES = (DONE, FAILED)
+_FINISHED_STATES = (_ledger.DONE, _ledger.FAILED)
 
 
 @dataclass
@@ -26,16 +45,28 @@ class Pending:
     Attributes:
         queues: by name, the signals in order.
         raised: what each process had raised and the master had not accepted.
-        pid, started: of the master that wrote it.
     """
 
-    pid: int = 0
-    started: int = 0
     queues: dict[str, bytes] = field(default_factory=dict)
     raised: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self.queues.values())) + sum(map(len, self.raised))
+
+
+@dataclass
+class Header:
+    """What a journal says of itself.
+
+    Attributes:
+        names: of the queues.
+        pid, started: of the master that wrote it, and when that was started.
+    """
+
+    layout: Layout
+    names: list[str]
+    pid: int
+    started: int
 
 
 class _Queue:
@@ -44,11 +75,10 @@ class _Queue:
     def __init__(self) -> None:
         self.blocks: list[tuple[int, bytes, bytearray]] = []
 
-    def mark(self, start: int, count: int) -> None:
+    def mark(self, position: int) -> None:
         for first, data, states in self.blocks:
-            low, high = max(start, first), min(start + count, first + len(data))
-            if low < high:
-                states[low - first : high - first] = b"\1" * (high - low)
+            if first <= position < first + len(data):
+                states[position - first] = DONE
 
     def cut(self, reach: int) -> None:
         """Forget what stands at `reach` and behind it."""
@@ -67,37 +97,46 @@ class _Queue:
         return bytes(out)
 
 
-def read_header(data: memoryview) -> tuple[Layout, list[str], int, int]:
-    """The layout, the names of the queues, and the pid and start time of the master that wrote the journal.
+def read_header(data: memoryview) -> Header:
+    """Read the beginning of a journal.
 
     Raises:
-        ValueError: it is not a journal, or a damaged one.
+        ValueError: it is not a journal, or a damaged one, or one of another version of trisig.
     """
-    if len(data) < PAGE or bytes(data[: len(MAGIC)]) != MAGIC:
+    if not data:
+        raise ValueError("it is empty, which no journal is")
+    magic, kind = bytes(data[: len(MAGIC)]), MAGIC[:-1]
+    if magic[: len(kind)] != kind:
         raise ValueError("it is not a trisig journal")
-    _, slots, size, shared, pid, started = HEADER.unpack_from(data)
-    text = bytes(data[PAGE : PAGE + size])
-    checksum = int.from_bytes(data[HEADER.size : HEADER.size + 4], "little")
-    if zlib.crc32(bytes(data[: HEADER.size]) + text) != checksum:
+    if magic != MAGIC:
+        raise ValueError("it was written by another version of trisig, which can deliver what is pending in it")
+    header = bytes(data[: HEADER.size + 8])
+    if len(data) < PAGE or not is_sound(header):
         raise ValueError("its header is damaged")
-    layout = Layout(slots, size, shared)
-    if len(data) < layout.blocks:
-        raise ValueError("it is cut short")
-    return layout, json.loads(text), pid, started
+    _, slots, queues, size, shared, pid, started = HEADER.unpack_from(header)
+    text = bytes(data[PAGE : PAGE + size])
+    if len(text) < size or not is_sound(text):
+        raise ValueError("its header is damaged")
+    if shared != shared_bytes(slots):
+        raise ValueError("it was written by another version of trisig, which can deliver what is pending in it")
+    return Header(Layout(slots, queues, size, shared), json.loads(text[:-8]), pid, started)
 
 
 def recover(data: memoryview) -> Pending:
     """Read a journal that nobody writes any more.
 
     Raises:
-        ValueError: it is not a journal, or a damaged one.
+        ValueError: it is not a journal, or a damaged one, or one of another version of trisig.
     """
-    layout, names, pid, started = read_header(data)
-    queues = _read_blocks(data, layout, len(names))
+    header = read_header(data)
+    layout, names = header.layout, header.names
+    if len(data) < layout.segments:
+        raise ValueError("it is cut short")
+    queues = _read_blocks(data, layout)
     _undo_intent(data, layout, queues)
     for slot in range(layout.slots):
         _mark_finished(data, layout, slot, queues)
-    pending = Pending(pid, started)
+    pending = Pending()
     pending.queues = {name: left for name, queue in zip(names, queues, strict=True) if (left := queue.pending())}
     for slot in range(layout.slots + 1):
         if raised := _read_outbox(data[layout.outbox(slot) :]):
@@ -105,21 +144,36 @@ def recover(data: memoryview) -> Pending:
     return pending
 
 
-def _read_blocks(data: memoryview, layout: Layout, names: int) -> list[_Queue]:
-    queues = [_Queue() for _ in range(names)]
-    for at in range(layout.blocks, len(data) - BLOCK_BYTES + 1, BLOCK_BYTES):
-        queue, start, count = BLOCK_HEADER.unpack_from(data, at)
-        if not queue or not count:
-            continue
-        if queue > names or count > BLOCK:
-            raise ValueError(f"the block at byte {at} is damaged")
-        states = bytearray(data[at + PAGE + BLOCK :][:count])
-        if states.count(0) + states.count(1) != count:
-            raise ValueError(f"the marks of the block at byte {at} are damaged")
-        queues[queue - 1].blocks.append((start, bytes(data[at + PAGE :][:count]), states))
+def _read_blocks(data: memoryview, layout: Layout) -> list[_Queue]:
+    queues = [_Queue() for _ in range(layout.queues)]
+    end = layout.segments + SEGMENT * _sealed(data, SEGMENTS)
+    # Longer is sound: a master was killed between making room for a segment and counting it.
+    if len(data) < end:
+        raise ValueError("it is cut short")
+    for at in range(layout.segments, end, BLOCK_BYTES):
+        if count := _sealed(data, at):
+            queue, start, signals, states = _read_block(data[at : at + BLOCK_BYTES], count)
+            if queue >= layout.queues:
+                raise ValueError("one of its blocks is damaged")
+            queues[queue].blocks.append((start, signals, states))
     for queue_ in queues:
         _check_order(queue_)
     return queues
+
+
+def _sealed(data: memoryview, at: int) -> int:
+    return unseal(int.from_bytes(data[at : at + 8], "little"))
+
+
+def _read_block(block: memoryview, count: int) -> tuple[int, int, bytes, bytearray]:
+    place = bytes(block[8 : 8 + PLACE.size + 8])
+    if not is_sound(place) or count > BLOCK:
+        raise ValueError("one of its blocks is damaged")
+    states = bytearray(block[PAGE + BLOCK :][:count])
+    if states.count(0) + states.count(DONE) != count:
+        raise ValueError("the marks of one of its blocks are damaged")
+    queue, start = PLACE.unpack_from(place)
+    return queue, start, bytes(block[PAGE:][:count]), states
 
 
 def _check_order(queue: _Queue) -> None:
@@ -132,52 +186,51 @@ def _check_order(queue: _Queue) -> None:
 
 def _undo_intent(data: memoryview, layout: Layout, queues: list[_Queue]) -> None:
     """Take back a batch that was appended only in part: it is still in its outbox."""
-    words = data[layout.intent : layout.intent + 2 * PAGE].cast("Q")
-    valid, slot, before = words[0], words[1], words[2]
-    if not valid:
+    words = data[layout.intent : layout.intent + 8 * layout.intent_words].cast("Q")
+    if not words[0]:
         return
-    if valid != 1 or slot > layout.slots:
+    slot, before, *reach = words[1:]
+    if words[0] != 1 << 32 | zlib.crc32(words[1:]) or slot > layout.slots:
         raise ValueError("its intent is damaged")
     if _words_of_outbox(data[layout.outbox(slot) :])[1] == before:
-        for number, queue in enumerate(queues):
-            queue.cut(words[3 + number])
+        for queue, end in zip(queues, reach, strict=True):
+            queue.cut(end)
 
 
 def _words_of_outbox(outbox: memoryview) -> tuple[int, int]:
-    words = outbox[:16].cast("Q")
-    return words[0], words[1]
+    return _sealed(outbox, 0), _sealed(outbox, 8)
 
 
 def _read_outbox(outbox: memoryview) -> bytes:
     head, tail = _words_of_outbox(outbox)
-    # Accepted can be one ahead: raised, accepted, and killed before the raiser had counted it.
-    if head <= tail:
-        return b""
-    if head - tail > OUTBOX:
+    waiting = opened(head - tail)
+    if waiting >= 2**31:
+        waiting = 0  # less than was accepted: a process that a handler forked has raised as well, without a lock
+    if waiting > OUTBOX:
         raise ValueError("an outbox is damaged")
     ring = outbox[PAGE : PAGE + OUTBOX]
-    first, last = tail % OUTBOX, head % OUTBOX
-    return bytes(ring[first:last]) if first < last else bytes(ring[first:]) + bytes(ring[:last])
+    first, last = tail % OUTBOX, (tail + waiting) % OUTBOX
+    return bytes(ring[first:last]) if first + waiting < OUTBOX else bytes(ring[first:]) + bytes(ring[:last])
 
 
 def _mark_finished(data: memoryview, layout: Layout, slot: int, queues: list[_Queue]) -> None:
     """Take the marks of a process into account that the master had not read."""
     memory = slot_parts(data[layout.shared : layout.flights], slot)
+    flights = data[layout.flight(slot) :][: layout.flight_bytes]
     finished = _finished_aside(memory)
+    for number, position, queue, _ in _asides(flights):
+        if number in finished:
+            queues[queue].mark(position)
     seen: set[int] = set()
     newest = -1
-    for number, queue, start, count in _flights(data[layout.flight(slot) :]):
-        if queue >= len(queues) or count > WINDOW:
-            raise ValueError("a flight is damaged")
+    for number, position, queue, count in _flights(flights):
         newest = max(newest, number + count - 1)
-        for offset in range(count):
-            own = number + offset
-            if own in seen or own <= newest - WINDOW:
+        for own in range(max(number, newest - WINDOW + 1), number + count):
+            if own in seen:
                 continue
             seen.add(own)
-            state = memory.marks[own % WINDOW]
-            if state in _FINISHED_STATES or (state == ASIDE and own in finished):
-                queues[queue].mark(start + offset, 1)
+            if own in finished or memory.marks[own % WINDOW] in _FINISHED_STATES:
+                queues[queue].mark(position + own - number)
 
 
 def _finished_aside(memory: SlotMemory) -> set[int]:
@@ -187,6 +240,21 @@ def _finished_aside(memory: SlotMemory) -> set[int]:
 
 def _flights(flights: memoryview) -> Iterator[tuple[int, int, int, int]]:
     """The flights, the newest first: a number that was taken back and sent again stands for the newer signal."""
-    written = int.from_bytes(flights[:8], "little")
-    for k in range(written - 1, max(-1, written - 1 - FLIGHTS), -1):
-        yield FLIGHT.unpack_from(flights, PAGE + k % FLIGHTS * FLIGHT.size)
+    written = _sealed(flights, 0)
+    # All but the oldest: the master may have been killed while it wrote the next one over it.
+    for k in range(written - 1, max(-1, written - FLIGHTS), -1):
+        flight = _flight(flights, k % FLIGHTS)
+        if not is_sound(flight):
+            raise ValueError("a flight in it is damaged")
+        yield FLIGHT.unpack_from(flight)
+
+
+def _asides(flights: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """The async handlers that the master knew of. What is not sound is empty, or was not written to its end."""
+    for nth in range(_sealed(flights, 8)):
+        if is_sound(flight := _flight(flights, FLIGHTS + nth)):
+            yield FLIGHT.unpack_from(flight)
+
+
+def _flight(flights: memoryview, nth: int) -> bytes:
+    return bytes(flights[PAGE + nth * FLIGHT_BYTES :][:FLIGHT_BYTES])

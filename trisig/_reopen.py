@@ -2,90 +2,97 @@
 
 from __future__ import annotations
 
-import fcntl
-import mmap
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
-from ._journal import PAGE, Journal, start_time
+from ._claim import Claim, busy, try_lock
+from ._journal import Journal, start_time
 from ._recovery import Pending, read_header, recover
 
 _LAST_OF_THEM = 5.0  # seconds for the processes of a killed master to be gone; the kernel takes milliseconds
 _PAUSE = 0.02
+_ENOUGH = 2**20  # bytes of a journal that hold its header and the names of its queues
 
 
-async def open_journal(path: Path, names: Sequence[str], slots: int, shared: int) -> tuple[Journal, Pending, int]:
-    """Make the journal of a new master, and read what the one before it left.
+async def open_journal(path: Path, names: Sequence[str], slots: int, shared: int) -> tuple[Journal, Pending]:
+    """Make the journal of a new master, still to be published, and read what the one before it left.
 
-    Returns:
-        The journal, still to be published; what was pending; the locked descriptor of the old file, to be closed
-        after that, or -1 if there is none.
+    Args:
+        path: of the journal; a symbolic link stands for what it leads to.
+        names: of the queues.
+        slots: how many processes there will be.
+        shared: bytes of memory that the master shares with them.
 
     Raises:
-        ValueError: the file is not a journal, or damaged. It is left as it is.
-        trio.BusyResourceError: another master is using it.
+        ValueError: what is there is not a journal, or a damaged one. It is left as it is.
+        trio.BusyResourceError: another master is using it, or a process that such a one left behind.
         OSError: the file cannot be read or made.
     """
-    old = await _lock(path)
+    path = _real(path)
+    claim = Claim(path)
     try:
-        pending = await trio.to_thread.run_sync(_read, old, path) if old >= 0 else Pending()
-        return Journal(path, names, slots, shared), pending, old
+        pending = await _take_over(path)
+        return Journal(claim, names, slots, shared), pending
     except BaseException:
-        if old >= 0:
-            os.close(old)
+        claim.close()
         raise
 
 
-async def _lock(path: Path) -> int:
-    """Open and lock what is at the path now; -1 if there is nothing."""
+def _real(path: Path) -> Path:
+    """Where a path leads to. What is there and no file is refused: it would be replaced by one."""
+    path = Path(os.path.realpath(path))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"journal {path}: it is not a regular file; name another one")
+    return path
+
+
+async def _take_over(path: Path) -> Pending:
+    """What the last master left, once all of its processes are gone. Nobody else can put another file there."""
+    try:
+        old = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Pending()
+    try:
+        await _lock(old, path)
+        return await trio.to_thread.run_sync(_read, old, path)
+    finally:
+        os.close(old)
+
+
+async def _lock(fd: int, path: Path) -> None:
     with trio.move_on_after(_LAST_OF_THEM):
-        while True:
-            try:
-                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return -1
-            if _locked(fd, path):
-                return fd
-            busy = _is_alive(fd)
-            os.close(fd)
-            if busy:
-                break
+        while not try_lock(fd):
+            if _writer_is_alive(fd):
+                raise busy(path)
             # No descriptor becomes readable when a lock ends; this loop is bounded, and only after a SIGKILL.
             await trio.sleep(_PAUSE)
-    raise trio.BusyResourceError(f"journal {path}: another master is using it; stop that one, or name another file")
+        return
+    raise trio.BusyResourceError(
+        f"journal {path}: its master has ended, but another process holds it: one that a handler has forked, or a "
+        f"master in another container; `fuser {path}` names it; end it, or name another file"
+    )
 
 
-def _locked(fd: int, path: Path) -> bool:
+def _writer_is_alive(fd: int) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        header = read_header(memoryview(os.pread(fd, _ENOUGH, 0)))
+    except ValueError:
         return False
-    try:
-        return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
-        return False  # another master has replaced it, and stopped
-
-
-def _is_alive(fd: int) -> bool:
-    """Whether the master that wrote the file still runs."""
-    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as file, memoryview(file) as data:
-        try:
-            _, _, pid, started = read_header(data)
-        except ValueError:
-            return False
-    return start_time(pid) == started
+    return start_time(header.pid) == header.started
 
 
 def _read(fd: int, path: Path) -> Pending:
-    size = os.fstat(fd).st_size
-    if not size:
-        return Pending()
-    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as file:
-        try:
-            # A copy: a mapping cannot be closed while any view of it is alive.
-            return recover(memoryview(bytes(file) if size >= PAGE else b""))
-        except ValueError as error:
-            raise ValueError(f"journal {path}: {error}; move it away, or name another file") from None
+    with open(fd, "rb", closefd=False) as file:
+        data = file.read()
+    try:
+        return recover(memoryview(data))
+    except ValueError as error:
+        raise ValueError(f"journal {path}: {error}; move it away, or name another file") from None

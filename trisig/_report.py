@@ -36,6 +36,7 @@ def snapshot(
     keepers: Mapping[str, Keeper],
     table: Table,
     sources: tuple[SourceStatistics, ...],
+    unjournaled: int,
 ) -> MasterStatistics:
     """Where every signal is, per process and per signal; the marks have been read."""
     ledger = dispatcher.ledger
@@ -52,6 +53,7 @@ def snapshot(
         processes={name: _process(dispatcher.slots[name], keeper) for name, keeper in keepers.items()},
         signals={one.signum: one for one in told if one.target or one.accepted},
         sources=sources,
+        unjournaled=unjournaled,
     )
 
 

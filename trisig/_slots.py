@@ -97,6 +97,12 @@ def resolve(target: Target, topology: Topology, slots: Mapping[str, Slot]) -> tu
     return (_pool_name(target, topology),)
 
 
+def is_copy(target: Target, name: str) -> bool:
+    """Whether a signal with this target, in the queue of that name, is one of those that each of its kind gets."""
+    kind, digits = name[: len(target.kind)], name[len(target.kind) :]
+    return target.audience in ("all", "active") and kind == target.kind and digits.isdecimal()
+
+
 def _pool_name(target: Target, topology: Topology) -> str:
     if isinstance(target.farm, int):
         return f"farm_{list(topology.farms)[target.farm - 1]}"

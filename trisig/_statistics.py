@@ -93,6 +93,8 @@ class MasterStatistics:
         processes: by name.
         signals: by number; those that are registered or were ever raised.
         sources: the event sources.
+        unjournaled: accepted while the journal had no room for them, because the disk was full; a death of the
+            master would lose those of them that are not done.
     """
 
     accepted: int
@@ -106,3 +108,4 @@ class MasterStatistics:
     processes: Mapping[str, ProcessStatistics]
     signals: Mapping[int, SignalStatistics]
     sources: tuple[SourceStatistics, ...]
+    unjournaled: int

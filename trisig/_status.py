@@ -10,7 +10,8 @@ _COLUMNS = ("name", "state", "pid", "respawns", "done", "failed", "queued", "in_
 
 def status_text(status: dict[str, Any]) -> str:
     """Lay out what `MasterStatistics` says, as a control socket tells it."""
-    totals = "  ".join(f"{name.replace('_', ' ')} {status[name]}" for name in _TOTALS)
+    names = (*_TOTALS, "unjournaled") if status["unjournaled"] else _TOTALS
+    totals = "  ".join(f"{name.replace('_', ' ')} {status[name]}" for name in names)
     rows = [_COLUMNS, *(tuple(str(process[name]) for name in _COLUMNS) for process in status["processes"].values())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
