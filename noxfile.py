@@ -125,7 +125,7 @@ def chat(session: nox.Session) -> None:
 
 @nox.session
 def storm(session: nox.Session) -> None:
-    """Kill for some minutes: a million signals and a thousand kills, 10,000 respawns, ten million queued signals.
+    """Kill for minutes: a thousand children, 200 masters, 10,000 respawns; and queue ten million signals.
 
     With arguments only a storm of those: `-- --signals 20000 --kills 40 --seed 1`, `-- --help` for the rest.
     """
@@ -134,6 +134,7 @@ def storm(session: nox.Session) -> None:
         session.run("python", "-m", "tests.storm", *session.posargs)
         return
     session.run("python", "-m", "tests.storm", "--signals", "1000000", "--kills", "1000")
+    session.run("python", "-m", "tests.storm", "--signals", "1000000", "--masters", "200")
     long = {"TRISIG_RESPAWNS": "10000", "TRISIG_QUEUED": "10000000"}
     chosen = ("-k", "respawns or stopped_worker", "-o", "faulthandler_timeout=1800")
     session.run("pytest", "tests/test_faults.py", *chosen, env=long)

@@ -49,3 +49,25 @@ def test_the_storm_sees_what_runs_again_without_a_reason() -> None:
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert told("lost", ended.stdout) == 0
     assert "times without a reason" in ended.stdout
+
+
+def test_masters_are_killed_too() -> None:
+    """One master after the other, with children, while it opens and at any time: every signal is handled in order."""
+    ended = storm("--masters", "10", "--signals", "30000", "--seed", "5")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert told("lost", ended.stdout) == 0
+
+
+def test_without_a_journal_the_death_of_a_master_loses() -> None:
+    """The negative control: what was pending in a master that is killed is lost, and seen to be."""
+    ended = storm("--masters", "3", "--signals", "20000", "--seed", "5", "--control", "no-journal")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert told("lost", ended.stdout) > 0
+
+
+def test_the_storm_sees_what_a_master_repeats_without_a_reason() -> None:
+    """The other control: marks that the killed master had not read are overlooked, and handlers run again."""
+    ended = storm("--masters", "3", "--signals", "20000", "--seed", "5", "--control", "forgetful")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert told("lost", ended.stdout) == 0
+    assert "out of turn" in ended.stdout

@@ -11,6 +11,10 @@ executed  Before a byte is written to a process its id is noted beside the mark 
 
 A signal whose id was never executed is lost, however the totals look: a duplicate cannot hide it.
 
+With `--masters` it is the masters that are killed, with a journal. Places in queues begin anew with each of them, so
+there a signal is known by its place in what its raiser raises (`streams`).
+
     python -m tests.storm --signals 20000 --kills 40 --seed 1
+    python -m tests.storm --signals 30000 --masters 10 --seed 1
     python -m tests.storm --signals 20000 --kills 40 --seed 1 --control no-accounting
 """

@@ -16,6 +16,7 @@ from trisig._children import Keeper
 from trisig._ledger import DONE, WAITING, WINDOW, DeadLetter, Lane
 from trisig._wires import MasterEnds
 
+from . import masters
 from .application import Application
 from .evidence import Evidence, watching
 from .fire import Killer
@@ -147,8 +148,11 @@ def main() -> int:
     parser.add_argument("--signals", type=int, default=20_000, help="how many are raised by raisers, echoes apart")
     parser.add_argument("--kills", type=int, default=40, help="how many kills of children")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 100_000)
-    parser.add_argument("--control", choices=CONTROLS, help="a negative control, which must fail")
+    parser.add_argument("--masters", type=int, help="kill so many masters instead, and some of their children")
+    parser.add_argument("--control", choices=(*CONTROLS, *masters.CONTROLS), help="a negative control, which must fail")
     options = parser.parse_args()
+    if options.masters is not None:
+        return masters.run(options)
     logging.getLogger("trisig").setLevel(logging.ERROR)
     began = time.monotonic()
     quota = -(-options.signals // len(RAISERS))
