@@ -77,14 +77,32 @@ class Book:
             del self.open[name, position]
 
 
+class Notes:
+    """What a journal is told of one lane: which places its numbers stand for, and which handlers run aside."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, tuple[str, int]] = {}
+        self.asides: dict[int, tuple[str, int]] = {}
+
+    def sent(self, number: int, name: str, start: int, count: int) -> None:
+        self.places.update({number + k: (name, start + k) for k in range(count)})
+
+    def aside(self, number: int, name: str, position: int) -> None:
+        assert number not in self.asides, "noted twice"
+        self.asides[number] = (name, position)
+
+    def ended(self, number: int) -> None:
+        del self.asides[number]
+
+
 class Process:
     """One incarnation of a child, and what the model knows of its lane."""
 
     def __init__(self, lane_class: type[Lane], ledger: Ledger) -> None:
         self.marks = Marks(_ledger.WINDOW)
         self.finished = Finished([0] * (_ledger.FINISHED + 1))
-        self.told: dict[int, tuple[str, int]] = {}  # what a journal knows of the lane
-        self.lane = lane_class(ledger, self.marks, self.finished, self.tell)
+        self.notes = Notes()
+        self.lane = lane_class(ledger, self.marks, self.finished, self.notes)
         self.pipe: deque[int] = deque()
         self.word = 0  # FREE_UNTIL, as the master has published it
         self.bite = 0  # how many bytes it is about to read
@@ -98,9 +116,6 @@ class Process:
         self.held: dict[int, Signal] = {}  # sent and not retired, by number
         self.aside: dict[int, Signal] = {}
         self.collected = 0
-
-    def tell(self, number: int, name: str, position: int, count: int) -> None:
-        self.told.update({number + k: (name, position + k) for k in range(count)})
 
     # What the child does, a store at a time
 
@@ -441,8 +456,10 @@ class Machine(RuleBasedStateMachine):
             pending.update({(signal.queue, signal.position): signal.signum for signal in signals})
         assert self.book.open == pending
         for process in self.processes:
-            held = {**process.held, **process.aside}
-            assert {n: process.told[n] for n in held} == {n: (s.queue, s.position) for n, s in held.items()}
+            places = {number: (signal.queue, signal.position) for number, signal in process.held.items()}
+            assert {number: process.notes.places[number] for number in places} == places
+            asides = {number: (signal.queue, signal.position) for number, signal in process.aside.items()}
+            assert process.notes.asides == asides
 
     @invariant()
     def lanes_agree_with_the_model(self) -> None:

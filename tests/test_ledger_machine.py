@@ -228,6 +228,15 @@ class SetsAsideForGood(Lane):
             self._finish(queue, position, bytes((signum,)))
 
 
+class LeavesItsNote(Lane):
+    """Does not tell the journal that an async handler has ended."""
+
+    def _collect(self) -> None:
+        self._record, record = None, self._record
+        super()._collect()
+        self._record = record
+
+
 MUTANTS = [kind for base in (Queue, Lane, Ledger) for kind in base.__subclasses__() if kind.__module__ == __name__]
 
 
