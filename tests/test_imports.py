@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "_harakiri": "_interrupt _ledger",
     "_interrupt": "",
     "_journal": "_blocks _claim _flights _layout _mapping _outbox",
+    "_journaling": "_dispatcher _journal _ledger _raiser _recovery _slots _table",
     "_kernel": "",
     "_late": "_asking",
     "_layout": "_ledger",
@@ -53,8 +54,8 @@ MAY_IMPORT = {
     "_log": "_lines _process",
     "_mapping": "",
     "_master": (
-        "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _kernel _late "
-        "_ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots "
+        "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _journaling _kernel "
+        "_late _ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots "
         "_statistics _table _targets _wires _worker"
     ),
     "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets",
@@ -110,7 +111,7 @@ MAY_IMPORT = {
 }
 
 MASTER = "_master"
-MASTERS_END = {"_children", "_control", "_dispatcher", "_local", "_zygote"}
+MASTERS_END = {"_children", "_control", "_dispatcher", "_journaling", "_local", "_zygote"}
 CHILDS_END = {"_runner", "_worker"}
 
 PURE = ("_errors", "_layout", "_ledger", "_queue", "_routes", "_signum", "_statistics", "_table", "_targets", "_waits")

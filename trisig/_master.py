@@ -18,7 +18,6 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from functools import partial
 from typing import Any
 
 import trio
@@ -32,6 +31,7 @@ from ._events import Sources
 from ._harakiri import Harakiri
 from ._interrupt import uninterrupted
 from ._journal import Journal
+from ._journaling import Journaling
 from ._kernel import set_name
 from ._late import LateHandlers
 from ._ledger import DeadLetter, Ledger
@@ -40,12 +40,12 @@ from ._options import Options
 from ._orphans import MARK, Orphans
 from ._prefork import Prefork
 from ._process import ProcessInfo, become, current_process
-from ._raiser import Gate, Outbox
+from ._raiser import Gate
 from ._recovery import Pending
 from ._report import snapshot
 from ._shared import Shared
 from ._signals import Signals, application_of
-from ._slots import Slot, is_copy
+from ._slots import Slot
 from ._statistics import MasterStatistics
 from ._table import Entry, Table
 from ._targets import Target, Topology
@@ -63,7 +63,6 @@ class Master:
 
     def __init__(self, signals: Signals, topology: Topology, options: Options, journal: Journal | None) -> None:
         self._signals = signals
-        self._journal = journal
         self._app = app = application_of(signals)
         self._before = app.link, app.in_child
         self._topology = topology
@@ -87,8 +86,11 @@ class Master:
             grant=self._grant,
             nudge=self._nudge,
         )
+        self._journaling = Journaling(journal, self._indexes, self._dispatcher, self._table)
         self._keepers = {slot.name: self._keeper(slot) for slot in slots}
-        self._raiser = LocalRaiser(self._dispatcher.accept, self._accept_piped, self._gate, self._outbox(_ME))
+        self._raiser = LocalRaiser(
+            self._dispatcher.accept, self._accept_piped, self._gate, self._journaling.outbox(_ME)
+        )
         self._sources = Sources(self._raiser.send, app.sources)
         self._late = LateHandlers(self._shared.late, self._push_all)
         self._control = Control(
@@ -174,36 +176,27 @@ class Master:
         if self._final is not None:
             return self._final
         self._dispatcher.settle()
-        missed = self._journal.missed if self._journal else 0
-        return snapshot(self._dispatcher, self._keepers, self._table, self._sources.statistics(), missed)
+        return snapshot(
+            self._dispatcher, self._keepers, self._table, self._sources.statistics(), self._journaling.missed
+        )
 
     # What a Keeper needs
 
     def accept(self, name: str, signals: bytes) -> None:
-        if self._journal is None:
-            self._dispatcher.accept(signals)
-            return
-        index = self._indexes.get(name, len(self._indexes))
-        self._journal.begin(index)
-        self._dispatcher.accept(signals, partial(self._journal.commit, index, len(signals)))
+        self._journaling.accept(name, signals)
 
     def _accept_piped(self, signals: bytes) -> None:
         self.accept(_ME, signals)
 
-    def _outbox(self, name: str) -> Outbox | None:
-        return self._journal.outboxes[self._indexes.get(name, len(self._indexes))] if self._journal else None
-
     def begins(self, name: str) -> None:
         """A slot is about to be filled anew."""
-        if self._journal is not None:
-            self._journal.restart(self._indexes[name])
+        self._journaling.begins(name)
 
     def heard(self, name: str) -> None:
         self._dispatcher.heard(self._dispatcher.slots[name])
 
     def attach(self, name: str, pipe: int, back: int) -> None:
-        record = self._journal.flights[self._indexes[name]] if self._journal else None
-        self._dispatcher.attach(self._dispatcher.slots[name], pipe, back, record)
+        self._dispatcher.attach(self._dispatcher.slots[name], pipe, back, self._journaling.record(name))
 
     def detach(self, name: str, *, blame: bool) -> list[DeadLetter]:
         letters = self._dispatcher.detach(self._dispatcher.slots[name], blame=blame)
@@ -274,7 +267,7 @@ class Master:
             self._declared_for(info),
             self._signals,
             self._options.cores,
-            self._outbox(name),
+            self._journaling.outbox(name),
         )
         self._app.become_childs(child)
         trio.run(child.run)
@@ -341,8 +334,7 @@ class Master:
     def _close(self) -> None:
         self._raiser.close()
         self._gate.close()
-        if self._journal is not None:
-            self._journal.close()
+        self._journaling.close()
 
     def go_on_with(self, pending: Pending) -> None:
         """Take over what an earlier master left, and put the journal in the place of the one that it left.
@@ -350,31 +342,13 @@ class Master:
         Raises:
             OSError: there is no room for it. Nothing has changed, and this master is closed.
         """
-        assert self._journal is not None
         try:
-            for name, waiting in pending.queues.items():
-                if not self._dispatcher.restore(name, waiting):
-                    self._raise_anew(name, waiting)
-            for raised in pending.raised:
-                self._dispatcher.accept(raised)
-            self._journal.publish()
+            self._journaling.go_on_with(pending)
         except BaseException:
             self._close()
             raise
         if pending:
             log.info("master: goes on with %d signals from the journal", self._ledger.pending)
-
-    def _raise_anew(self, name: str, waiting: bytes) -> None:
-        """Signals wait for a process that this topology lacks: the table says where they go now.
-
-        But for what all of its kind shall run: those that there are have copies of their own.
-        """
-        copies = bytes(signum for signum, entry in self._table if is_copy(entry.target, name))
-        left = waiting.translate(None, copies)
-        if dropped := len(waiting) - len(left):
-            log.warning("master: %d signals for all are not given to %s, which there is no more", dropped, name)
-        if left:
-            self._dispatcher.accept(left)
 
     async def end(self) -> None:
         """Shut down, if there is anything left to, and say what was not delivered."""
