@@ -270,7 +270,8 @@ async def test_sigkill_at_every_bytecode_of_the_loop_loses_nothing(target: str, 
 async def test_the_sweep_sees_a_mark_that_comes_too_early() -> None:
     """The negative control: marked done before the handler ran, signals are lost at many positions."""
     codes = codes_of(Runner, Target._plain, Target._aside, Target._failing)
-    tally = await sweep(Target(codes, target="worker1", mark_first=True), [PLAIN, PLAIN], workers=1, step=3)
+    # Every position, and one signal: with two, it depends on how they are read which positions are met.
+    tally = await sweep(Target(codes, target="worker1", mark_first=True), [PLAIN], workers=1)
     assert tally.met > 50
     assert tally.losing > 3
 
