@@ -307,9 +307,10 @@ def test_a_file_imports_its_neighbours(directory: Path) -> None:
 def test_every_option_reaches_the_topology(directory: Path) -> None:
     """Workers, mules, farms and spoolers are as many as the command line says."""
     (directory / "app.py").write_text(
-        "import trisig\nsignals = trisig.Signals()\n"
+        "import os, trisig\nsignals = trisig.Signals()\n"
         "@signals.on_start()\ndef show():\n"
-        "    me = trisig.current_process()\n    print(me.name, *me.farms, flush=True)\n"
+        "    me = trisig.current_process()\n"
+        "    os.write(1, ' '.join((me.name, *me.farms, chr(10))).encode())\n"  # at once: six of them write
     )
     topology = "--workers 2 --mules 3 --farm busy:1,2 --farm slow:2,3 --spoolers 1 --cores 2 --handler-timeout 9"
     with start(directory, "app", *topology.split()) as process:

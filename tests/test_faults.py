@@ -135,6 +135,19 @@ async def test_a_hook_must_be_callable() -> None:
             pass
 
 
+async def test_a_hook_that_could_not_be_called_is_refused() -> None:
+    """One that is async, that yields, or that takes no letter, is refused when the master is opened."""
+
+    async def awaited(_letter: trisig.DeadLetter) -> None: ...
+    def yielding(_letter: trisig.DeadLetter) -> Iterator[None]:
+        yield
+
+    for hook, why in ((awaited, "called, not awaited"), (yielding, "yields"), (lambda: None, "must take one argument")):
+        with pytest.raises(TypeError, match=f"on_dead_letter .* {why}"):
+            async with trisig.open_master(trisig.Signals(), on_dead_letter=hook):  # type: ignore[arg-type]
+                pass
+
+
 # Crash loops
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from trisig._handlers import check_async, check_callable, check_handler, name_of, pack, takes_task_status, unpack
+from trisig._handlers import check_async, check_callable, check_handler, name_of, takes_task_status
+from trisig._packing import pack, unpack
 
 HERE = "the module's own"
 
@@ -21,6 +22,11 @@ HERE = "the module's own"
 def at_module_level(signum: int) -> str:
     """A handler with a name that can be imported."""
     return f"{HERE} {signum}"
+
+
+async def yielding_without_arguments() -> AsyncIterator[None]:
+    """What was meant for a context manager."""
+    yield
 
 
 async def asynchronous(signum: int) -> None:
@@ -132,6 +138,14 @@ def test_generators_are_refused(handler: object) -> None:
     """A call would only make a generator, and run nothing."""
     with pytest.raises(TypeError, match="yields"):
         check_handler(handler)
+
+
+def test_hooks_and_services_that_yield_are_refused() -> None:
+    """For the same reason, as what they are."""
+    with pytest.raises(TypeError, match=r"a start hook \S* yields"):
+        check_callable(lambda: (yield), "a start hook")  # type: ignore[misc]
+    with pytest.raises(TypeError, match=r"a service \S* yields"):
+        check_callable(yielding_without_arguments, "a service")
 
 
 def test_hooks_and_services_take_nothing_but_task_status() -> None:
@@ -296,11 +310,11 @@ def test_it_works_in_another_process(tmp_path: Path) -> None:
         "where = 'here'\ndef make(word):\n    return lambda signum: (where, word, signum)\n"
     )
     (tmp_path / "packs.py").write_text(
-        "import application, sys; from trisig._handlers import pack\n"
+        "import application, sys; from trisig._packing import pack\n"
         "sys.stdout.buffer.write(pack(application.make('sent'), None))\n"
     )
     (tmp_path / "runs.py").write_text(
-        "import application, sys; from trisig._handlers import unpack\n"
+        "import application, sys; from trisig._packing import unpack\n"
         "application.where = 'there'\n"
         "print(unpack(sys.stdin.buffer.read(), None)(5))\n"
     )

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "_dispatcher": "_interrupt _kernel _ledger _queue _raiser _routes _shared _silence _slots _table _targets _waits",
     "_endpoint": "",
     "_errors": "",
-    "_events": "_groups _interrupt _sources _statistics",
+    "_events": "_groups _interrupt _sources _statistics _thread",
     "_external": "_errors _handlers _sources",
     "_flights": "_layout",
     "_groups": "_errors",
@@ -50,18 +50,22 @@ MAY_IMPORT = {
     "_ledger": "_queue",
     "_lines": "",
     "_load": "_signals _tracebacks",
-    "_local": "_control _errors _handlers _interrupt _late _raiser _signum _sources _table _targets _waits _wires",
+    "_local": (
+        "_control _errors _handlers _interrupt _late _packing _raiser _signum _sources _table _targets "
+        "_thread _waits _wires"
+    ),
     "_log": "_lines _process",
     "_mapping": "",
     "_master": (
-        "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _journaling _kernel "
-        "_late _ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared _signals _slots "
-        "_statistics _table _targets _wires _worker"
+        "_asking _children _control _dispatcher _errors _events _harakiri _interrupt _journal _journaling "
+        "_kernel _late _ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared "
+        "_signals _slots _statistics _table _targets _thread _wires _worker"
     ),
     "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets",
-    "_options": "_ledger",
+    "_options": "_handlers _ledger",
     "_orphans": "_interrupt",
     "_outbox": "_layout",
+    "_packing": "_handlers",
     "_prefork": "_interrupt _zygote",
     "_process": "",
     "_pushes": "_asking _interrupt",
@@ -99,12 +103,13 @@ MAY_IMPORT = {
     "_status": "",
     "_table": "_errors _signum _targets",
     "_targets": "_errors _process",
+    "_thread": "",
     "_tracebacks": "",
     "_waits": "_ledger _queue",
     "_wires": "",
     "_worker": (
-        "_asking _errors _groups _handlers _late _process _raiser _runner _shared _signum _sources _table "
-        "_targets _tracebacks _wires"
+        "_asking _errors _groups _handlers _late _packing _process _raiser _runner _shared _signum _sources "
+        "_table _targets _tracebacks _wires"
     ),
     "_zygote": "_birth _interrupt _kernel",
     "postgres": "_handlers _signals _signum _sources _sources._checks _sources._pglink _sources._pgserver",

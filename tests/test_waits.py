@@ -219,7 +219,7 @@ class Unfair(WaitDesk):
 
     def ask(self, process: str, key: int, wanted: int | None) -> None:
         self._asks.insert(0, _waits._Ask(process, key, wanted))
-        self.match()
+        self._serve([self._asks[0]])
 
 
 class Deaf(WaitDesk):

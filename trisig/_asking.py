@@ -42,7 +42,10 @@ _RAISED: dict[str, type[Exception]] = {
 def answer_of(error: Exception) -> Message:
     """How an error travels."""
     known = type(error).__name__ if type(error).__name__ in _RAISED else "RuntimeError"
-    return {"error": known, "text": str(error)[:_TEXT]}
+    if isinstance(error, OSError) and error.errno is not None:
+        name = error.filename if isinstance(error.filename, (str, int)) else None
+        return {"error": known, "args": [error.errno, f"{error.strerror}"[:_TEXT], name]}
+    return {"error": known, "args": [str(error)[:_TEXT]]}
 
 
 def end_of(text: str) -> str:
@@ -73,7 +76,7 @@ class Asking:
             self._send({"do": do, **arguments})
             answer = json.loads(self._receive())
         if "error" in answer:
-            raise _RAISED[answer["error"]](answer["text"])
+            raise _RAISED[answer["error"]](*answer["args"])
         return answer["answer"]
 
     def post(self, do: str, **arguments: object) -> None:

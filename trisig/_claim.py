@@ -43,7 +43,10 @@ class Claim:
             self.fd = self._open()
 
     def _open(self) -> int:
-        fd = os.open(self._beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fd = os.open(self._beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise OSError(error.errno, f"the journal cannot be made: {error.strerror}", str(self.path)) from None
         try:
             if try_lock(fd):
                 return fd

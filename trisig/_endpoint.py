@@ -8,6 +8,7 @@ its connection; nothing else changes.
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import socket
@@ -58,9 +59,24 @@ class Endpoint:
             command = self._commands.get(request.pop("do"))
             if command is None:
                 raise ValueError(f"there is no such command; there are {', '.join(self._commands)}")  # noqa: TRY301
-            return {"answer": await command(**request)}
+            return {"answer": await command(**_fitting(command, request))}
+        except RecursionError:
+            return {"error": "the request is nested too deeply"}
         except Exception as error:  # noqa: BLE001  whatever is wrong with a request is answered
             return {"error": f"{error}" or type(error).__name__}
+
+
+def _fitting(command: Command, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, if the command takes them.
+
+    Raises:
+        TypeError: it does not.
+    """
+    try:
+        inspect.signature(command).bind(**arguments)
+    except TypeError as error:
+        raise TypeError(f"{error}; it takes {', '.join(inspect.signature(command).parameters) or 'none'}") from None
+    return arguments
 
 
 def _uid_of(peer: trio.socket.SocketType) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -33,6 +32,7 @@ from ._sources import (
     open_engines,
 )
 from ._statistics import SourceStatistics
+from ._thread import OwnThread
 
 log = logging.getLogger("trisig")
 
@@ -74,7 +74,7 @@ class Sources:
         self._turns = WeakValueDictionary[str, trio.Lock]()
         self._go = trio.Event()
         self._scope = trio.CancelScope()
-        self._thread = threading.get_ident()
+        self._thread = OwnThread()
         self._nursery: trio.Nursery
         self._engines: Engines
 
@@ -91,7 +91,9 @@ class Sources:
             trio.ClosedResourceError: the master is shutting down.
             RuntimeError: this is not the thread of the master.
         """
-        self._check_open()
+        self._thread.check("sources are added", "signals.add_source, source")
+        if self._scope.cancel_called:
+            raise trio.ClosedResourceError("the master is shutting down and takes no more sources")
         key = key_of(source)
         if key in self._running:
             raise ValueError(f"{describe(source)} has been added already")
@@ -111,7 +113,7 @@ class Sources:
             ValueError: it does not run.
             RuntimeError: this is not the thread of the master.
         """
-        self._check_thread()
+        self._thread.check("sources are removed", "signals.remove_source, source")
         if key not in self._running:
             raise ValueError("this source is not running: it was not added, was removed before, or has ended by itself")
         self._declared.pop(key, None)
@@ -158,18 +160,6 @@ class Sources:
 
     def statistics(self) -> tuple[SourceStatistics, ...]:
         return tuple(running.told() for running in self._running.values())
-
-    def _check_open(self) -> None:
-        self._check_thread()
-        if self._scope.cancel_called:
-            raise trio.ClosedResourceError("the master is shutting down and takes no more sources")
-
-    def _check_thread(self) -> None:
-        if threading.get_ident() != self._thread:
-            raise RuntimeError(
-                "in the master, sources are added and removed in its own thread; "
-                "from another one write trio.from_thread.run_sync(signals.add_timer, ...)"
-            )
 
     async def _keep(self, key: str, running: _Running) -> None:
         with running.scope, running.course:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from ._errors import SignalTableError
 from ._handlers import Handler
@@ -56,22 +56,58 @@ class ExternalEvents(abc.ABC):
         """
         return self.add_source(RbTimerSource(signum, seconds, iterations=iterations))
 
-    def add_cron(self, signum: int, *when: int | str, timezone: str | None = None, iterations: int = 0) -> EventSource:
+    @overload
+    def add_cron(
+        self, signum: int, expression: str, /, *, timezone: str | None = None, iterations: int = 0
+    ) -> EventSource: ...
+    @overload
+    def add_cron(
+        self,
+        signum: int,
+        minute: int,
+        hour: int,
+        day: int,
+        month: int,
+        weekday: int,
+        *,
+        timezone: str | None = None,
+        iterations: int = 0,
+    ) -> EventSource: ...
+    def add_cron(
+        self,
+        signum: int,
+        minute: int | str,
+        hour: int | None = None,
+        day: int | None = None,
+        month: int | None = None,
+        weekday: int | None = None,
+        *,
+        timezone: str | None = None,
+        iterations: int = 0,
+    ) -> EventSource:
         """Raise a signal in each due minute, exactly once.
 
         Added in a child, the job ends with the child; added in the master while it runs, with the master.
 
         Args:
             signum: the signal.
-            when: five numbers by uWSGI's rules (minute, hour, day, month, weekday; -1 is any, -n every n), or
-                one crontab expression, for example `"40 2 * * mon-fri"` or `"@hourly"`.
+            minute: of what is due, by uWSGI's rules: -1 is any, -n every n. Or one crontab expression instead of the
+                five, for example `"40 2 * * mon-fri"` or `"@hourly"`.
+            hour: likewise.
+            day: of the month, likewise.
+            month: likewise.
+            weekday: likewise; 0 and 7 are Sunday.
             timezone: an IANA name, for example `Europe/Rome`; None for local time.
             iterations: how many times; 0 is for ever.
+
+        Returns:
+            The source, for `remove_source`.
 
         Raises:
             TypeError, ValueError: an argument that cannot be; the message names the field.
             trio.ClosedResourceError: the master is shutting down.
         """
+        when = _given(minute, hour, day, month, weekday)
         return self.add_source(CronSource(signum, *when, timezone=timezone, iterations=iterations))
 
     def add_file_monitor(
@@ -87,6 +123,9 @@ class ExternalEvents(abc.ABC):
             path: what to watch.
             iterations: how many times; 0 is for ever.
             missing_ok: wait for the path if it does not exist yet.
+
+        Returns:
+            The source, for `remove_source`.
 
         Raises:
             FileNotFoundError: there is no such path.
@@ -109,15 +148,46 @@ class ExternalEvents(abc.ABC):
         """Decorate a handler that runs every so many seconds; see `add_rb_timer` and `register`."""
         return self._on(lambda number: RbTimerSource(number, seconds, iterations=iterations), target, signum)
 
+    @overload
     def cron(
         self,
-        *when: int | str,
+        expression: str,
+        /,
+        *,
+        target: str = "worker",
+        signum: int | None = None,
+        timezone: str | None = None,
+        iterations: int = 0,
+    ) -> Callable[[H], H]: ...
+    @overload
+    def cron(
+        self,
+        minute: int,
+        hour: int,
+        day: int,
+        month: int,
+        weekday: int,
+        *,
+        target: str = "worker",
+        signum: int | None = None,
+        timezone: str | None = None,
+        iterations: int = 0,
+    ) -> Callable[[H], H]: ...
+    def cron(
+        self,
+        minute: int | str,
+        hour: int | None = None,
+        day: int | None = None,
+        month: int | None = None,
+        weekday: int | None = None,
+        *,
         target: str = "worker",
         signum: int | None = None,
         timezone: str | None = None,
         iterations: int = 0,
     ) -> Callable[[H], H]:
         """Decorate a handler that runs in each due minute; see `add_cron` and `register`."""
+        when = _given(minute, hour, day, month, weekday)
         return self._on(
             lambda number: CronSource(number, *when, timezone=timezone, iterations=iterations), target, signum
         )
@@ -164,3 +234,7 @@ class ExternalEvents(abc.ABC):
                     raise
             else:
                 return number
+
+
+def _given(*fields: int | str | None) -> list[int | str]:
+    return [field for field in fields if field is not None]

@@ -15,7 +15,7 @@ from itertools import count
 
 import trio
 
-from . import _handlers
+from . import _packing
 from ._control import Sources
 from ._errors import gone
 from ._handlers import Handler
@@ -26,6 +26,7 @@ from ._signum import check_signum
 from ._sources import EventSource
 from ._table import Entry, Table
 from ._targets import Topology, parse
+from ._thread import OwnThread
 from ._waits import WaitDesk
 from ._wires import open_raise_pipe
 
@@ -62,13 +63,13 @@ class LocalRaiser(Raiser):
         self._accept_piped = accept_piped
         self._write_piped = self._write
         self._write = self._write_here
-        self._thread = threading.get_ident()
+        self._thread = OwnThread()
         self._piped = False
         self._open_for_others = threading.Lock()
         self._refused = False
 
     def _write_here(self, fd: int, byte: bytes) -> None:
-        if threading.get_ident() != self._thread:
+        if not self._thread.is_here():
             self._write_from_afar(fd, byte)
             return
         self.take()
@@ -135,6 +136,7 @@ class Local:
         self._late = late
         self._sources = sources
         self._changed = changed
+        self._thread = OwnThread()
         self._waits: dict[int, _Wait] = {}
         self._keys = count()
 
@@ -151,14 +153,16 @@ class Local:
         return self._table.free_signum()
 
     def register(self, signum: int, target: str, handler: Handler) -> None:
+        self._thread.check("handlers are registered", "signals.register, signum, target, handler")
         parsed = parse(target)
         self._topology.members(parsed)
-        packed = _handlers.pack(handler, self._signals)
+        packed = _packing.pack(handler, self._signals)
         change = self._table.register(signum, Entry(parsed))
         self._late.add(signum, packed, change)
         self._changed()
 
     def unregister(self, signum: int) -> None:
+        self._thread.check("handlers are unregistered", "signals.unregister, signum")
         self._table.unregister(signum)
         self._sources.end_with(signum)
         self._changed()

@@ -22,16 +22,23 @@ STANDARD_ERROR = 2
 
 def configure(level: str) -> None:
     """Send the log of trisig and of the application to standard error."""
-    handler = logging.StreamHandler(Lines(STANDARD_ERROR))
-    handler.setFormatter(logging.Formatter(FORMAT, datefmt="%H:%M:%S"))
-    handler.addFilter(_add_process_name)
+    handler = logging.StreamHandler(Lines(STANDARD_ERROR)) if _has_standard_error() else logging.NullHandler()
+    handler.setFormatter(_Formatter(FORMAT, datefmt="%H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def _add_process_name(record: logging.LogRecord) -> bool:
-    name = current_process().name
-    record.subject = "" if record.getMessage().startswith(f"{name}: ") else f"{name} "
-    return True
+class _Formatter(logging.Formatter):
+    """Names the process, unless the message does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        name = current_process().name
+        record.subject = "" if record.getMessage().startswith(f"{name}: ") else f"{name} "
+        return super().format(record)
+
+
+def _has_standard_error() -> bool:
+    """Whether the program was started with one; if not, the number may be that of any file by now."""
+    return sys.__stderr__ is not None
 
 
 @contextmanager
@@ -40,6 +47,9 @@ def no_waiting() -> Iterator[None]:
 
     Handlers that the application adds later, or that write elsewhere, wait as long as they like.
     """
+    if not _has_standard_error():
+        yield
+        return
     handlers = (*logging.getLogger().handlers, *logging.getLogger("trisig").handlers)
     with ExitStack() as undo:
         undo.enter_context(_last_resort())

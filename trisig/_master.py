@@ -49,6 +49,7 @@ from ._slots import Slot
 from ._statistics import MasterStatistics
 from ._table import Entry, Table
 from ._targets import Target, Topology
+from ._thread import OwnThread
 from ._wires import ChildEnds
 from ._worker import Child, Declared
 
@@ -88,9 +89,13 @@ class Master:
         )
         self._journaling = Journaling(journal, self._indexes, self._dispatcher, self._table)
         self._keepers = {slot.name: self._keeper(slot) for slot in slots}
-        self._raiser = LocalRaiser(
-            self._dispatcher.accept, self._accept_piped, self._gate, self._journaling.outbox(_ME)
-        )
+        try:
+            self._raiser = LocalRaiser(
+                self._dispatcher.accept, self._accept_piped, self._gate, self._journaling.outbox(_ME)
+            )
+        except OSError:  # out of descriptors
+            self._gate.close()
+            raise
         self._sources = Sources(self._raiser.send, app.sources)
         self._late = LateHandlers(self._shared.late, self._push_all)
         self._control = Control(
@@ -115,6 +120,7 @@ class Master:
         self._zygote = Prefork(self._become, self._private_fds)
         self._orphans = Orphans()
         self._engine = trio.CancelScope()
+        self._thread = OwnThread()
         self._runs = False
         self._hurry = trio.CancelScope(shield=True)
         self._final: MasterStatistics | None = None
@@ -141,8 +147,9 @@ class Master:
         Raises:
             ValueError: there is no such worker.
             NoMasterError: the master has ended.
+            RuntimeError: this is not the thread that runs the master.
         """
-        slot, keeper = self._worker(number)
+        slot, keeper = self._worker("cheap", number)
         slot.active = False
         self._dispatcher.refresh()
         keeper.leave()
@@ -154,14 +161,16 @@ class Master:
         Raises:
             ValueError: there is no such worker.
             NoMasterError: the master has ended.
+            RuntimeError: this is not the thread that runs the master.
         """
-        slot, keeper = self._worker(number)
+        slot, keeper = self._worker("wake", number)
         slot.active = True
         self._dispatcher.refresh()
         keeper.wake()
         return _Awaited(keeper.filled)
 
-    def _worker(self, number: int) -> tuple[Slot, Keeper]:
+    def _worker(self, verb: str, number: int) -> tuple[Slot, Keeper]:
+        self._thread.check("workers are stopped and started", f"master.{verb}, {number!r}")
         if type(number) is not int:
             raise TypeError(f"a worker is named by its number, not {number!r}")
         name = f"worker{number}"
@@ -172,9 +181,14 @@ class Master:
         return self._dispatcher.slots[name], self._keepers[name]
 
     def statistics(self) -> MasterStatistics:
-        """Where every signal is at this moment, per process and per signal."""
+        """Where every signal is at this moment, per process and per signal.
+
+        Raises:
+            RuntimeError: this is not the thread that runs the master.
+        """
         if self._final is not None:
             return self._final
+        self._thread.check("statistics are taken", "master.statistics")
         self._dispatcher.settle()
         return snapshot(
             self._dispatcher, self._keepers, self._table, self._sources.statistics(), self._journaling.missed

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ._handlers import check_plain
 from ._ledger import DeadLetter
+
+LONGEST = 1e9  # seconds
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Options:
     on_dead_letter: Callable[[DeadLetter], object] | None = None
 
     def __post_init__(self) -> None:
-        if self.on_dead_letter is not None and not callable(self.on_dead_letter):
-            raise TypeError(f"on_dead_letter is a function of one argument, not {self.on_dead_letter!r}")
+        if self.on_dead_letter is not None:
+            check_plain(self.on_dead_letter, "on_dead_letter")
         for name, least, most in (("cores", 1, 4096), ("max_attempts", 1, 1000), ("max_queued", 1, 2**40)):
             value = getattr(self, name)
             if type(value) is not int:
@@ -36,5 +39,5 @@ class Options:
 def _seconds(name: str, value: object, *, zero: bool) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
-    if not (value > 0 or (zero and value == 0)) or value == float("inf"):
+    if not (0 < value < LONGEST or (zero and value == 0)):
         raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0, not {value}")

@@ -91,6 +91,15 @@ class Queue:
                 return chunk.start + found
         return None
 
+    def since(self, position: int) -> bytes:
+        """The signals from a position on, perhaps with some that were taken."""
+        parts: list[bytes] = []
+        for chunk in reversed(self._chunks):
+            if chunk.start + len(chunk.data) <= position:
+                break
+            parts.append(bytes(chunk.data[max(0, position - chunk.start) :]))
+        return b"".join(reversed(parts))
+
     def _cut(self, place: int, chunk: _Chunk, found: int) -> None:
         before, after = chunk.data[:found], chunk.data[found + 1 :]
         del self._chunks[place]

@@ -132,6 +132,7 @@ class Signals(ExternalEvents):
             TypeError, ValueError: not a signal number, or not a handler.
             TargetError: not a target, or one that the running master does not have.
             SignalTableError: the number is registered already.
+            RuntimeError: in the master while it runs, but not in the thread that runs it.
         """
         check_signum(signum)
         parsed = parse(target)
@@ -160,7 +161,9 @@ class Signals(ExternalEvents):
         A source that was made together with the entry by a decorator, such as `timer`, is removed too.
 
         Raises:
+            TypeError, ValueError: not a signal number.
             SignalTableError: the number is not registered.
+            RuntimeError: in the master while it runs, but not in the thread that runs it.
         """
         check_signum(signum)
         if self._app.link is not None:
@@ -171,7 +174,11 @@ class Signals(ExternalEvents):
             self._app.forget(signum)
 
     def is_registered(self, signum: int) -> bool:
-        """Whether a signal has an entry in the table."""
+        """Whether a signal has an entry in the table.
+
+        Raises:
+            TypeError, ValueError: not a signal number.
+        """
         check_signum(signum)
         return self._app.link.is_registered(signum) if self._app.link is not None else signum in self._app.handlers
 
@@ -194,6 +201,7 @@ class Signals(ExternalEvents):
         """Raise a signal; returns once the master has it, and waits while its queue is full.
 
         Raises:
+            TypeError, ValueError: not a signal number.
             NoMasterError: no master is open.
         """
         await self._linked("send", signum).send(signum)
@@ -202,6 +210,7 @@ class Signals(ExternalEvents):
         """Raise a signal from a plain function or a thread.
 
         Raises:
+            TypeError, ValueError: not a signal number.
             trio.WouldBlock: the master's queue is full; the signal was not raised.
             NoMasterError: no master is open.
         """
@@ -215,9 +224,11 @@ class Signals(ExternalEvents):
 
         Without a number: the next signal that has no handler; such signals wait in the master, in order, for
         whoever asks first. With a number: the next time that it reaches this process; if it has a handler,
-        after the handler ran here. A handler that waits lends its core to other handlers meanwhile.
+        after the handler ran here. A handler that waits lends its core to other handlers meanwhile; its
+        `handler_timeout` goes on.
 
         Raises:
+            TypeError, ValueError: not a signal number.
             NoMasterError: no master is open.
         """
         return await self._linked("wait", 0 if signum is None else signum).wait(signum)

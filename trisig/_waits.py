@@ -37,6 +37,7 @@ class WaitDesk:
         self._grant = grant
         self._passed = passed
         self.queue = Queue("wait", shared=True)
+        self._seen = 0  # the position up to which the queue was matched
         self._asks: list[_Ask] = []
         self._granted: dict[tuple[str, int], tuple[int, int]] = {}
 
@@ -51,8 +52,9 @@ class WaitDesk:
 
     def ask(self, process: str, key: int, wanted: int | None) -> None:
         """Wait for the next unregistered signal, or for the next of one number."""
-        self._asks.append(_Ask(process, key, wanted))
-        self.match()
+        ask = _Ask(process, key, wanted)
+        self._asks.append(ask)
+        self._serve([ask])
 
     def end(self, process: str, key: int, *, took: bool) -> None:
         """The wait is over: its signal was taken, or is not wanted any more."""
@@ -65,7 +67,7 @@ class WaitDesk:
             self._ledger.finish(self.queue, position, bytes((signum,)))
         else:
             self._ledger.put_back(self.queue, position, bytes((signum,)))
-            self.match()
+            self.match(bytes((signum,)))
         self._passed()
 
     def left(self, process: str) -> None:
@@ -73,16 +75,28 @@ class WaitDesk:
         self._asks = [ask for ask in self._asks if ask.process != process]
         held = [place for place in self._granted if place[0] == process]
         # All of it goes back before any is granted again, or a later one could overtake an earlier one.
+        back = bytearray()
         for place in held:
             position, signum = self._granted.pop(place)
             self._ledger.put_back(self.queue, position, bytes((signum,)))
+            back.append(signum)
         if held:
-            self.match()
+            self.match(back)
             self._passed()
 
-    def match(self) -> None:
-        """Grant what can be granted, those who asked first being first."""
-        for ask in list(self._asks):
+    def match(self, back: bytes | bytearray = b"") -> None:
+        """Grant what can be granted now, those who asked first being first.
+
+        Args:
+            back: what was put back into the queue; what has come to its end since the last time is looked at too.
+        """
+        # Nobody waits for what was there before: so millions that are kept cost those nothing who want another.
+        new = {None, *back, *self.queue.since(self._seen)}
+        self._seen = self.queue.reach
+        self._serve([ask for ask in self._asks if ask.wanted in new])
+
+    def _serve(self, asks: list[_Ask]) -> None:
+        for ask in asks:
             if not len(self.queue):
                 return
             found = self._find(ask.wanted)

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -20,7 +21,7 @@ from typing import Any
 
 import trio
 
-from . import _asking, _handlers
+from . import _asking, _handlers, _packing
 from ._asking import Asking
 from ._errors import NoMasterError
 from ._groups import peeled
@@ -110,6 +111,7 @@ class Child:
         self._waits: dict[int, _Wait] = {}
         self._keys = count()
         self._services = trio.CancelScope()
+        self._one_at_a_time = threading.Lock()
 
     # The verbs
 
@@ -121,13 +123,14 @@ class Child:
 
     def register(self, signum: int, target: str, handler: Handler) -> None:
         parse(target)
-        # The first signal may be faster than the answer, if this is not the thread that runs handlers.
-        self._registering[signum] = handler
-        try:
-            change = self._asking.ask("register", signum=signum, target=target)
-        finally:
-            del self._registering[signum]
-        self._handlers[signum], self._changes[signum] = handler, change
+        with self._one_at_a_time:  # of two threads with one number, either's handler could run for the other's
+            # The first signal may be faster than the answer, if this is not the thread that runs handlers.
+            self._registering[signum] = handler
+            try:
+                change = self._asking.ask("register", signum=signum, target=target)
+            finally:
+                del self._registering[signum]
+            self._handlers[signum], self._changes[signum] = handler, change
 
     def unregister(self, signum: int) -> None:
         self._asking.ask("unregister", signum=signum)
@@ -272,7 +275,7 @@ class Child:
         if change > self._changes.get(signum, 0):  # else this process has registered one meanwhile
             self._changes[signum] = change
             try:
-                self._handlers[signum] = _handlers.unpack(packed, self._signals)
+                self._handlers[signum] = _packing.unpack(packed, self._signals)
             except Exception:
                 log.exception("%s: the handler of signal %s cannot be used here", self.info.name, signum)
 

@@ -357,11 +357,16 @@ def _forget_signals() -> None:
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    # Both are for the master when they are sent to the whole tree, by a terminal or a supervisor.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Both are for the master when they are sent to the whole tree, by a terminal or a supervisor. Not by SIG_IGN,
+    # which would go on in every program that a handler starts.
+    signal.signal(signal.SIGINT, _leave_it)
+    signal.signal(signal.SIGTERM, _leave_it)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _leave_it(_number: int, _frame: object) -> None:
+    """Do nothing, but not in the programs that this one starts."""
 
 
 def _replace_by_devnull(fd: int) -> None:

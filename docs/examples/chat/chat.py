@@ -106,15 +106,15 @@ def greeting(web: socket.socket, tcp: socket.socket) -> str:
 def log_lines() -> None:
     """Log one line an event, with the process that it happened in."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process_name)-8s %(words)s", "%H:%M:%S"))
-    handler.addFilter(_name_process)
+    handler.setFormatter(_Formatter("%(asctime)s %(process_name)-8s %(words)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def _name_process(record: logging.LogRecord) -> bool:
-    record.process_name = name = trisig.current_process().name
-    record.words = record.getMessage().removeprefix(f"{name}: ")  # trisig's own lines begin so
-    return True
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        record.process_name = name = trisig.current_process().name
+        record.words = record.getMessage().removeprefix(f"{name}: ")  # trisig's own lines begin so
+        return super().format(record)
 
 
 if __name__ == "__main__":
