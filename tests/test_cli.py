@@ -350,3 +350,44 @@ def test_the_module_is_imported_once(directory: Path) -> None:
         rest, _ = process.communicate(timeout=SECONDS)
     assert sorted(lines) == ["imported\n", *(f"worker{number} app serves\n" for number in (1, 2, 3))]
     assert rest == ""
+
+
+# Logging
+
+
+def test_a_log_call_that_is_wrong_harms_no_handler(directory: Path) -> None:
+    """As anywhere in Python it is told on standard error, and the handler goes on."""
+    (directory / "app.py").write_text(
+        "import logging, trisig\nsignals = trisig.Signals()\n"
+        "@signals.service('worker1')\nasync def begin():\n    await signals.send(1)\n"
+        "@signals.handler(1)\ndef wrong(signum):\n    logging.info('%d', 'x')\n    print('went on', flush=True)\n"
+    )
+    with start(directory, "app") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "went on\n"
+        process.terminate()
+        _, told = process.communicate(timeout=SECONDS)
+    assert "Logging error" in told
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("how", ["trisig run", "open_master"])
+def test_without_a_standard_error_nothing_is_written_to_the_file_that_gets_its_number(
+    directory: Path, how: str
+) -> None:
+    """A program that is started without one may open a file with its number; log lines do not go there."""
+    (directory / "app.py").write_text(
+        "import logging, os, trio, trisig\nsignals = trisig.Signals()\n"
+        "precious = open('precious', 'w')\nassert precious.fileno() == 2\n"
+        "@signals.handler(1)\ndef fail(signum):\n"
+        "    logging.error('x')\n    os.kill(os.getppid(), 15)\n    raise ValueError\n"
+        "@signals.service('worker1')\nasync def begin():\n    await signals.send(1)\n"
+        "async def main():\n"
+        "    with trio.move_on_after(20), trio.open_signal_receiver(15) as arrivals:\n"
+        "        async with trisig.open_master(signals):\n            await anext(aiter(arrivals))\n"
+        "if __name__ == '__main__':\n    trio.run(main)\n"
+    )
+    command = [*TRISIG, "run", "app.py"] if how == "trisig run" else [sys.executable, "app.py"]
+    program = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+    assert subprocess.run(program, cwd=directory, timeout=SECONDS, check=False).returncode == 0
+    assert (directory / "precious").read_text() == ""

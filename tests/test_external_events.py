@@ -1,5 +1,6 @@
 """Event sources as an application uses them: through `Signals`, in a real master, from any process."""
 
+import errno
 import logging
 from pathlib import Path
 
@@ -228,3 +229,29 @@ async def test_more_than_64_of_each() -> None:
         signals.add_file_monitor(1, "/tmp")
     async with trisig.open_master(signals) as master:
         assert len(master.statistics().sources) == 400
+
+
+async def test_an_error_keeps_its_number_and_path_on_the_way_to_a_child(tmp_path: Path) -> None:
+    """A child that adds a monitor of what is not there gets the very error that the master has."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+    missing = str(tmp_path / "missing")
+
+    @signals.handler(1, target="mule1")
+    def add(_signum: int) -> None:
+        try:
+            signals.add_file_monitor(2, missing)
+        except FileNotFoundError as error:
+            journal.note(error.errno, error.filename)
+
+    async with trisig.open_master(signals, mules=1):
+        await signals.send(1)
+        assert await journal.until(1) == [("mule1", errno.ENOENT, missing)]
+
+
+def test_the_fields_of_cron_by_name() -> None:
+    """As uWSGI names them, for the verb and for the decorator; too few of them are refused, as without names."""
+    signals = trisig.Signals()
+    signals.add_cron(1, minute=40, hour=2, day=-1, month=-1, weekday=-1)
+    signals.cron(minute=-2, hour=-1, day=-1, month=-1, weekday=5, target="worker")(print)
+    with pytest.raises(TypeError, match="five numbers"):
+        signals.add_cron(1, minute=40, hour=2)  # type: ignore[call-overload]

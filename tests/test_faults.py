@@ -231,6 +231,11 @@ async def test_fork_that_never_works_fails_open_master(monkeypatch: pytest.Monke
     assert fails[1] == 5
 
 
+def open_descriptors() -> set[str]:
+    """Those of this process; reading them takes one, the same one each time."""
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
 @contextmanager
 def descriptors_to_spare(count: int) -> Iterator[None]:
     """The process may open only so many more descriptors meanwhile."""
@@ -247,6 +252,21 @@ def descriptors_to_spare(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
         for filler in fillers:
             os.close(filler)
+
+
+async def test_out_of_descriptors_while_a_master_opens() -> None:
+    """With few descriptors to spare a master opens or does not, and keeps none of them."""
+    failed = 0
+    for spare in (0, 1, 2, 3, 4, 5, 8, 11, 40):
+        before = open_descriptors()
+        with descriptors_to_spare(spare):
+            try:
+                async with trisig.open_master(trisig.Signals(), workers=1):
+                    pass
+            except (OSError, trisig.ChildFailedError):
+                failed += 1
+        assert open_descriptors() == before
+    assert failed == 8
 
 
 async def test_out_of_descriptors_wherever_it_strikes(

@@ -740,3 +740,27 @@ async def test_orphans_fall_to_whom_they_fell_before() -> None:
     async with trisig.open_master(trisig.Signals()):
         assert _kernel.is_child_subreaper()
     assert not _kernel.is_child_subreaper()
+
+
+# From other threads
+
+
+async def test_what_belongs_to_the_thread_of_the_master_is_refused_in_others() -> None:
+    """Another thread of the master is told how to get into the right one, and nothing is half done."""
+    signals = trisig.Signals()
+    signals.register(1, "worker", print)
+    async with trisig.open_master(signals, workers=1) as master:
+        for verb, arguments in (
+            (signals.register, (2, "worker", print)),
+            (signals.unregister, (1,)),
+            (master.cheap, (1,)),
+            (master.wake, (1,)),
+            (master.statistics, ()),
+        ):
+            with pytest.raises(RuntimeError, match=r"write trio\.from_thread\.run_sync\(\w+\.\w+"):
+                await trio.to_thread.run_sync(verb, *arguments)
+        assert list(master.statistics().signals) == [1]
+        await trio.to_thread.run_sync(lambda: trio.from_thread.run_sync(signals.unregister, 1))
+        await trio.to_thread.run_sync(lambda: trio.from_thread.run_sync(master.cheap, 1))
+        await eventually(lambda: master.statistics().processes["worker1"].state == "cheap")
+        assert not signals.is_registered(1)

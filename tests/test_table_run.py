@@ -1,9 +1,11 @@
 """The table while everything runs: registered by the master, by children, by several at once."""
 
+import functools
 import os
 import signal
 import socket
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -92,6 +94,31 @@ async def test_a_registration_is_in_force_for_the_very_next_signal(tmp_path: Pat
     for name in ("worker1", "worker2", "worker3"):
         assert [signum for process, signum in journal.read() if process == name] == [*range(100)]
     assert master.statistics().done == 300
+
+
+async def test_a_handler_wrapped_by_a_decorator_of_another_module_has_the_globals_of_its_own(tmp_path: Path) -> None:
+    """`functools.wraps` changes what a function says of its module, and not where it looks for names."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @functools.wraps(textwrap.dedent)
+    def wrapped(signum: int) -> None:
+        journal.note(at_module_level.__name__, signum)
+
+    async with trisig.open_master(signals, workers=1):
+        signals.register(5, "worker", wrapped)
+        await signals.send(5)
+        assert await journal.until(1) == [("worker1", "at_module_level", 5)]
+
+
+async def test_a_handler_with_globals_of_no_module_is_refused(tmp_path: Path) -> None:
+    """Over there it would have others, or none."""
+    scope: dict[str, Any] = {}
+    exec("def handler(signum): pass", scope)
+    signals = trisig.Signals()
+    async with trisig.open_master(signals, workers=1):
+        with pytest.raises(TypeError, match="globals of its own"):
+            signals.register(5, "worker", scope["handler"])
+        assert not signals.is_registered(5)
 
 
 async def test_a_number_registered_anew_runs_the_new_handler(tmp_path: Path) -> None:
@@ -514,6 +541,40 @@ async def test_a_child_unregisters_and_registers_again(tmp_path: Path) -> None:
 # By several at once
 
 ROUNDS = 200
+
+
+async def test_two_threads_of_a_child_register_one_number_at_the_same_moment(tmp_path: Path) -> None:
+    """One of them gets it, each other one is told who has it, and the handler that runs is the winner's."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    def try_to_register(name: str, start: threading.Barrier) -> None:
+        start.wait()
+        try:
+            signals.register(7, "worker1", lambda _signum: journal.note("ran", name))
+        except trisig.SignalTableError:
+            journal.note("refused", name)
+        else:
+            journal.note("registered", name)
+
+    @signals.handler(1, target="worker1")
+    def race(_signum: int) -> None:
+        start = threading.Barrier(4)
+        threads = [threading.Thread(target=try_to_register, args=(name, start)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    async with trisig.open_master(signals, workers=1):
+        for turn in range(1, 21):
+            await signals.send(1)
+            await journal.until(5 * turn - 1)
+            await signals.send(7)
+            notes = (await journal.until(5 * turn))[-5:]
+            assert [what for _, what, _ in notes].count("refused") == 3
+            (winner,) = [name for _, what, name in notes if what == "registered"]
+            assert notes[-1] == ("worker1", "ran", winner)
+            signals.unregister(7)
 
 
 async def test_two_children_that_register_one_number_at_the_same_moment(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from trisig import _waits
 from trisig._ledger import Ledger
+from trisig._queue import Queue
 from trisig._waits import WaitDesk
 
 Grants = list[tuple[str, int, int]]
@@ -236,3 +237,27 @@ def test_a_planted_mistake_is_found(mutant: type[WaitDesk]) -> None:
     with pytest.raises(AssertionError):
         # The rarest is met in one course of 200.
         run_state_machine_as_test(machine, settings=settings(BUDGET, max_examples=8000))
+
+
+def test_what_is_kept_costs_nothing_to_those_who_want_another() -> None:
+    """However much is kept and however many wait, a signal that comes is looked for by those who want it alone."""
+    looked = 0
+
+    class Counting(Queue):
+        def take_first(self, signum: int) -> int | None:
+            nonlocal looked
+            looked += 1
+            return super().take_first(signum)
+
+    ledger, desk, grants = make_desk()
+    desk.queue = Counting("wait", shared=True)
+    raised(ledger, desk, *[1] * 1000)
+    for key in range(1000):
+        desk.ask("mule1", key, 2)
+    assert looked == 1000
+    raised(ledger, desk, *[1] * 1000)
+    assert looked == 1000
+    raised(ledger, desk, 1, 2, 1)
+    assert grants == [("mule1", 0, 2)]
+    desk.end("mule1", 0, took=False)
+    assert grants == [("mule1", 0, 2), ("mule1", 1, 2)]
