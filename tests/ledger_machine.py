@@ -19,7 +19,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from trisig import _ledger
-from trisig._ledger import ASIDE, DONE, FAILED, RETURNED, STARTED, WAITING, DeadLetter, Lane, Ledger, Queue
+from trisig._ledger import (
+    ASIDE,
+    DONE,
+    FAILED,
+    RETURNED,
+    STARTED,
+    WAITING,
+    DeadLetter,
+    Lane,
+    Ledger,
+    Queue,
+    finished_entry,
+)
 
 WINDOW = 6
 SEALED = 8
@@ -171,7 +183,7 @@ class Process:
     def list_one(self, choice: int) -> None:
         number = self.asides.pop(choice % len(self.asides))
         self.ended[number] = FAILED if choice % 3 == 0 else DONE
-        self.finished[len(self.listed) % _ledger.FINISHED] = number << 2 | self.ended[number]
+        self.finished[len(self.listed) % _ledger.FINISHED] = finished_entry(number, self.ended[number])
         self.listed.append(number)
         self.finished[_ledger.FINISHED] = len(self.listed)
 

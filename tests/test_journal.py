@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,11 @@ from hypothesis import strategies as st
 from witness import eventually
 
 import trisig
-from trisig import _blocks, _reopen
+from trisig import _blocks, _reopen, _shared
 from trisig._claim import Claim
 from trisig._journal import Journal
 from trisig._layout import BLOCK, BLOCK_BYTES, FLIGHT_BYTES, FLIGHTS, HEADER, PAGE, SEGMENT, SEGMENTS, Layout, seal
-from trisig._ledger import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, Ledger, Queue
+from trisig._ledger import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, Ledger, Queue, finished_entry
 from trisig._recovery import Pending, read_header, recover
 from trisig._shared import shared_bytes, slot_parts
 from trisig._slots import is_copy
@@ -168,7 +169,7 @@ def test_an_async_handler_that_ran_for_long_does_not_run_again(tmp_path: Path, b
         lane.settle()
     journal.publish()
     assert left_in(tmp_path / "journal").queues == {"worker1": b"a"}
-    memory.finished[0] = 0 << 2 | DONE
+    memory.finished[0] = finished_entry(0, DONE)
     memory.finished[FINISHED] = 1
     assert left_in(tmp_path / "journal").queues == {}
     journal.close()
@@ -192,7 +193,7 @@ def test_an_async_handler_of_a_dead_process_is_not_taken_for_one_of_its_successo
     ledger.accept(other, b"b")
     lane.send(other, 1)
     memory.marks[0] = ASIDE
-    memory.finished[0] = 0 << 2 | DONE
+    memory.finished[0] = finished_entry(0, DONE)
     memory.finished[FINISHED] = 1
     journal.publish()
     assert left_in(tmp_path / "journal").queues == {"worker1": b"a"}
@@ -437,9 +438,9 @@ async def test_what_a_killed_master_left_beside_is_in_nobodys_way(tmp_path: Path
         (b"something else entirely", "not a trisig journal"),
         (b"\0" * 20_000, "not a trisig journal"),
         (b"", "it is empty"),
-        (b"trisig journal 1" + b"\7" * 9000, "another version of trisig"),
-        (b"trisig journal 2" + b"\7" * 9000, "its header is damaged"),
-        (b"trisig journal 2", "its header is damaged"),
+        (b"trisig journal 2" + b"\7" * 9000, "another version of trisig"),
+        (b"trisig journal 3" + b"\7" * 9000, "its header is damaged"),
+        (b"trisig journal 3", "its header is damaged"),
     ],
 )
 async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes, why: str) -> None:
@@ -680,10 +681,17 @@ def test_an_outbox_goes_round(tmp_path: Path) -> None:
 
 
 def killed(path: Path) -> memoryview:
-    """What a master leaves that was killed while it accepted a batch, and had not read all marks of its process."""
+    """What a master leaves that was killed while it accepted a batch, and had not read all marks of its process.
+
+    Before that, it has buried a process that had finished as many async handlers as its list has room for.
+    """
     journal = journal_at(path, ["worker1", "wait"])
     ledger, worker, wait = Ledger(3, journal), Queue("worker1"), Queue("wait")
     memory = slot_parts(journal.shared, 0)
+    memory.finished[:FINISHED] = array("Q", [finished_entry(number, DONE) for number in range(FINISHED)])
+    memory.finished[FINISHED] = FINISHED
+    journal.restart(0)
+    memory.clear()
     lane = Lane(ledger, memory.marks, memory.finished, journal.flights[0])
     ledger.accept(worker, b"0123456789")
     ledger.accept(wait, b"ABC")
@@ -696,7 +704,7 @@ def killed(path: Path) -> memoryview:
     memory.marks[2] = DONE
     memory.marks[3] = ASIDE
     memory.marks[4] = STARTED
-    memory.finished[0] = 1 << 2 | DONE
+    memory.finished[0] = finished_entry(1, DONE)
     memory.finished[FINISHED] = 1
     for signum in b"xyz":
         journal.outboxes[0].put(signum)
@@ -727,7 +735,13 @@ def unprotected(data: memoryview) -> list[range]:
     layout = read_header(data).layout
     rings = [range(layout.outbox(slot) + PAGE, layout.outbox(slot) + layout.outbox_bytes) for slot in range(2)]
     blocks = [range(at + PAGE, at + PAGE + BLOCK) for at in range(layout.segments, len(data), BLOCK_BYTES)]
-    return [range(layout.shared, layout.flights), *rings, *blocks]
+    return [marks_of(layout), *rings, *blocks]
+
+
+def marks_of(layout: Layout) -> range:
+    """Where the marks of the only process are; the list of its finished handlers is behind them."""
+    at = layout.shared + _shared._HEADER + _shared._WORDS
+    return range(at, at + WINDOW)
 
 
 def words_of(layout: Layout) -> Iterator[range]:
@@ -735,6 +749,9 @@ def words_of(layout: Layout) -> Iterator[range]:
     yield range(128)
     yield range(SEGMENTS, SEGMENTS + 8)
     yield range(layout.names, layout.names + 40)
+    finished = marks_of(layout).stop
+    yield range(finished, finished + 8 * 8)
+    yield range(finished + 8 * (FINISHED - 1), finished + 8 * (FINISHED + 1))
     yield range(layout.flights, layout.flights + 16)
     yield range(layout.flights + PAGE, layout.flights + PAGE + 2 * FLIGHT_BYTES)
     yield range(layout.flights + PAGE + FLIGHTS * FLIGHT_BYTES, layout.flights + PAGE + (FLIGHTS + 1) * FLIGHT_BYTES)

@@ -28,7 +28,7 @@ from trisig._blocks import Blocks, _Block
 from trisig._claim import Claim
 from trisig._flights import Flights
 from trisig._journal import Journal
-from trisig._ledger import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, Ledger, Queue
+from trisig._ledger import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, Ledger, Queue, finished_entry
 from trisig._outbox import Outbox
 from trisig._recovery import Pending, recover
 from trisig._reopen import open_journal
@@ -338,7 +338,7 @@ class Scenario:
             self._end(number)
 
     def end_aside(self, number: int) -> None:
-        self._memory.finished[self._listed % FINISHED] = number << 2 | DONE
+        self._memory.finished[self._listed % FINISHED] = finished_entry(number, DONE)
         self._listed += 1
         self._memory.finished[FINISHED] = self._listed
         self._end(number)

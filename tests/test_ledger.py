@@ -20,6 +20,7 @@ from trisig._ledger import (
     Lane,
     Ledger,
     Queue,
+    finished_entry,
 )
 
 
@@ -48,7 +49,7 @@ class Case:
 
     def list_finished(self, number: int, state: int) -> None:
         listed = self.finished[FINISHED]
-        self.finished[listed % FINISHED] = number << 2 | state
+        self.finished[listed % FINISHED] = finished_entry(number, state)
         self.finished[FINISHED] = listed + 1
 
     def counts(self) -> tuple[int, int, int, int]:

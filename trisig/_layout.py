@@ -10,6 +10,7 @@
 
 Words that change are stored by one machine instruction, which a SIGKILL cannot divide, and carry their complement.
 What takes more than one store carries a checksum, and counts only once a word says so, which is stored after it.
+An entry in a list of finished handlers is one store, and carries its checksum in it.
 The signals themselves and the marks of the processes are a byte each, and have no room for a check.
 """
 
@@ -20,7 +21,7 @@ import zlib
 
 from ._ledger import FINISHED, WINDOW
 
-MAGIC = b"trisig journal 2"
+MAGIC = b"trisig journal 3"
 PAGE = 4096
 HEADER = struct.Struct("<16s6Q")  # magic, slots, queues, bytes of names, bytes of shared memory, pid, start time
 SEGMENTS = 512  # where the number of segments is

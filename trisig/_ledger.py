@@ -16,6 +16,7 @@ was started is blamed, and the rest goes back.
 
 from __future__ import annotations
 
+import binascii
 from collections import deque
 from collections.abc import MutableSequence
 from dataclasses import dataclass
@@ -29,6 +30,22 @@ FINISHED = 2 * WINDOW  # entries of the list of finished async handlers: the win
 WAITING, STARTED, DONE, FAILED, RETURNED, ASIDE = range(6)
 _PASSED = bytes((DONE, FAILED, RETURNED, ASIDE))
 _UNTOUCHED = bytes((WAITING,))
+
+
+def finished_entry(number: int, state: int) -> int:
+    """An async handler that has finished, as a word for the list of them: number, state, and a CRC in 16 bits."""
+    word = number << 2 | state
+    return word << 16 | binascii.crc_hqx(word.to_bytes(6, "big"), 0)
+
+
+def read_entry(entry: int) -> tuple[int, int]:
+    """The (number, state) in such a word; for those who trust it."""
+    return entry >> 18, entry >> 16 & 3
+
+
+def is_sound_entry(entry: int) -> bool:
+    """Whether a word is what `finished_entry` made, or 0."""
+    return not binascii.crc_hqx(entry.to_bytes(8, "big"), 0)
 
 
 @dataclass(slots=True)
@@ -153,8 +170,8 @@ class Lane:
     Args:
         ledger: the counters to keep.
         marks: the ring of `WINDOW` state bytes, all `WAITING`; the process writes them.
-        finished: `FINISHED` words, in which the process lists finished async handlers as
-            `number << 2 | state`, and after them one word with how many it has listed so far.
+        finished: `FINISHED` words, all 0, in which the process lists finished async handlers (`finished_entry`),
+            and after them one word with how many it has listed so far.
         record: told of what is about to be sent, and of async handlers.
     """
 
@@ -270,13 +287,12 @@ class Lane:
         """Read the list of finished async handlers, as far as their starts have been read."""
         listed = self._finished[FINISHED]
         while self._listed != listed:
-            entry = self._finished[self._listed % FINISHED]
-            number = entry >> 2
+            number, state = read_entry(self._finished[self._listed % FINISHED])
             held = self.aside.pop(number, None)
             if held is None:
                 return  # its start is behind one that is still waiting to be read
             queue, position, signum = held
-            self._finish(queue, position, bytes((signum,)), failed=entry & 3 == FAILED)
+            self._finish(queue, position, bytes((signum,)), failed=state == FAILED)
             if self._record is not None:
                 self._record.ended(number)
             self._listed += 1

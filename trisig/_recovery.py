@@ -32,7 +32,7 @@ from ._layout import (
     opened,
     unseal,
 )
-from ._ledger import FINISHED, WINDOW
+from ._ledger import FINISHED, WINDOW, is_sound_entry, read_entry
 from ._shared import SlotMemory, shared_bytes, slot_parts
 
 _FINISHED_STATES = (_ledger.DONE, _ledger.FAILED)
@@ -234,8 +234,11 @@ def _mark_finished(data: memoryview, layout: Layout, slot: int, queues: list[_Qu
 
 
 def _finished_aside(memory: SlotMemory) -> set[int]:
-    listed = memory.finished[FINISHED]
-    return {memory.finished[k % FINISHED] >> 2 for k in range(max(0, listed - FINISHED), listed)}
+    # By the entries alone: each is one store, and there are none of an earlier process.
+    entries = set(memory.finished[:FINISHED].tolist()) - {0}
+    if not all(map(is_sound_entry, entries)):
+        raise ValueError("its list of finished handlers is damaged")
+    return {number for number, _ in map(read_entry, entries)}
 
 
 def _flights(flights: memoryview) -> Iterator[tuple[int, int, int, int]]:

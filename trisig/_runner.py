@@ -22,7 +22,7 @@ import trio
 from . import _kernel
 from ._cores import Core, Cores
 from ._handlers import Handler
-from ._ledger import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED, WINDOW
+from ._ledger import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED, WINDOW, finished_entry
 from ._shared import FREE_CORES, FREE_UNTIL, PACE, SENT, WANTED, SlotMemory
 
 _SLICE = 0.0005  # seconds
@@ -215,6 +215,6 @@ class Runner:
         self._ran(signum)
 
     def _list(self, number: int, state: int) -> None:
-        self._finished[self._listed % FINISHED] = number << 2 | state
+        self._finished[self._listed % FINISHED] = finished_entry(number, state)
         self._listed += 1
         self._finished[FINISHED] = self._listed

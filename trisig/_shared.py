@@ -40,8 +40,7 @@ class SlotMemory:
 
     def clear(self) -> None:
         """Begin anew for a new incarnation; nobody may be using it."""
-        self._memory[: _WORDS + _ledger.WINDOW] = bytes(_WORDS + _ledger.WINDOW)
-        self.finished[_ledger.FINISHED] = 0
+        self._memory[:] = bytes(len(self._memory))
         self.words[WANTED] = 1  # until the master knows better
 
 
