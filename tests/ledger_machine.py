@@ -88,6 +88,10 @@ class Book:
             assert (name, position) in self.open, "closed twice, or never opened"
             del self.open[name, position]
 
+    def move(self, name: str, position: int, to: str, start: int, data: bytes) -> None:
+        self.append(to, start, data)
+        self.done(name, position, 1)
+
 
 class Notes:
     """What a journal is told of one lane: which places its numbers stand for, and which handlers run aside."""
@@ -337,9 +341,7 @@ class Machine(RuleBasedStateMachine):
         signums = [data[0] for _, _, data in lane.returned]
         assert sorted(signums) == sorted(self.returned), "other signals came back than had no handler"
         for queue, position, data in lane.returned:
-            queue.attempts.pop(position, None)
-            self.ledger.enter(self.kept, data)
-            self.ledger.leave(queue, position, data)
+            self.ledger.move(queue, position, data, self.kept)
         lane.returned.clear()
         self.returned.clear()
 

@@ -28,11 +28,13 @@ from trisig._blocks import Blocks, _Block
 from trisig._claim import Claim
 from trisig._flights import Flights
 from trisig._journal import Journal
-from trisig._ledger import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, Ledger, Queue, finished_entry
+from trisig._layout import BLOCK
+from trisig._ledger import ASIDE, DONE, FINISHED, RETURNED, STARTED, WINDOW, Lane, Ledger, Queue, finished_entry
 from trisig._outbox import Outbox
 from trisig._recovery import Pending, recover
 from trisig._reopen import open_journal
 from trisig._shared import shared_bytes, slot_parts
+from trisig._waits import WaitDesk
 
 NAMES = ("worker1", "worker2", "worker", "wait")
 WRITERS = (Journal, Blocks, _Block, Flights, Outbox)
@@ -249,12 +251,15 @@ def go_on_elsewhere(home: Path, elsewhere: Path, wanted: Pending) -> None:
 
 
 def destinations(signum: int) -> tuple[str, ...]:
-    """Where a signal of the scenario goes: small ones to one process, large ones to both, the rest to the pool."""
-    return ("worker1",) if signum < 60 else ("worker",) if signum < 120 else ("worker1", "worker2")
+    """Where a signal of the scenario goes: to one process, to the pool, to both, or to whoever waits."""
+    for below, names in ((60, ("worker1",)), (120, ("worker",)), (180, ("worker1", "worker2"))):
+        if signum < below:
+            return names
+    return ("wait",)
 
 
 class Scenario:
-    """A master, a process that raises and one that handles, all in one; each signal is raised once.
+    """A master, a process that raises and one that handles and waits, all in one; each signal is raised once.
 
     Args:
         early: take a batch for accepted before it is in the queues, as the control does.
@@ -268,6 +273,10 @@ class Scenario:
         self._early = early
         self._ledger = Ledger(3, self.journal)
         self._queues = {name: Queue(name, shared=name == "worker") for name in NAMES}
+        self._desk = WaitDesk(self._ledger, self._granted)
+        self._queues["wait"] = self._desk.queue
+        self._grants: dict[int, int] = {}
+        self._refused: dict[int, str] = {}  # signals that have no handler where they were sent, and their queues
         self._memory = slot_parts(self.journal.shared, 0)
         self._outbox = self.journal.outboxes[1]
         self._raised = b""
@@ -280,11 +289,15 @@ class Scenario:
     def look(self) -> None:
         """Compare what a master that is killed now would leave with what it should."""
         pending = recover(self._file)
-        found = Counter((name, signum) for name, queue in pending.queues.items() for signum in queue)
+        found = Counter(self._place(name, signum) for name, queue in pending.queues.items() for signum in queue)
         found.update((name, signum) for raised in pending.raised for signum in raised for name in destinations(signum))
         self.looks += 1
         self.lost += bool(self._owed - found)
         self.again += any(times > 1 or place in self._ended for place, times in found.items())
+
+    def _place(self, name: str, signum: int) -> tuple[str, int]:
+        """What was refused is owed as it was raised, wherever it is now."""
+        return (self._refused.get(signum, name) if name == "wait" else name), signum
 
     # The process that raises
 
@@ -325,14 +338,29 @@ class Scenario:
 
     def settle(self) -> None:
         self._lane.settle()
+        self._keep_returned()
 
     def bury(self) -> None:
         self._lane.died()
+        self._keep_returned()
+        self._desk.left("worker1")
         self.start()
+
+    def _keep_returned(self) -> None:
+        for queue, position, signum in self._lane.returned:
+            self._ledger.move(queue, position, signum, self._desk.queue)
+        self._lane.returned.clear()
+        self._desk.match()
+
+    def _granted(self, _process: str, key: int, signum: int) -> None:
+        self._grants[key] = signum
 
     # The process that handles
 
     def mark(self, number: int, state: int) -> None:
+        if state == RETURNED:
+            name, signum = self._places[number]
+            self._refused[signum] = name
         self._memory.marks[number % WINDOW] = state
         if state == DONE:
             self._end(number)
@@ -343,13 +371,26 @@ class Scenario:
         self._memory.finished[FINISHED] = self._listed
         self._end(number)
 
+    def wait(self, key: int, wanted: int | None = None) -> None:
+        self._desk.ask("worker1", key, wanted)
+
+    def take(self, key: int) -> None:
+        """The wait returns; until the master has read that, it may return again, but not once more than that."""
+        place = self._place("wait", self._grants.pop(key))
+        del self._owed[place]
+        self._desk.end("worker1", key, took=True)
+        self._ended.add(place)
+
+    def cancel(self, key: int) -> None:
+        self._desk.end("worker1", key, took=False)
+
     def _end(self, number: int) -> None:
         self._ended.add(self._places[number])
         del self._owed[self._places[number]]
 
 
 def play(case: Scenario) -> None:
-    """Raise, accept, send, take back, handle, set aside, die and begin again."""
+    """Raise, accept, send, take back, handle, set aside, refuse, wait, die and begin again."""
     case.raise_(1, 2, 61, 62, 121)
     case.accept()
     case.raise_(3, 122)
@@ -389,13 +430,57 @@ def play(case: Scenario) -> None:
     case.settle()
     case.end_aside(1)
     case.settle()
+    case.raise_(6, 7, 8, 9, 201, 202)
+    case.accept()
+    case.wait(1)
+    case.wait(2, 7)
+    case.send("worker1", 3)
+    case.send("worker", 1)
+    case.mark(2, STARTED)
+    case.mark(2, DONE)
+    case.mark(3, RETURNED)
+    case.mark(4, STARTED)
+    case.settle()
+    case.take(2)
+    case.take(1)
+    case.mark(4, DONE)
+    case.mark(5, RETURNED)
+    case.wait(3)
+    case.wait(4)
+    case.settle()
+    case.cancel(3)
+    case.send("worker1", 1)
+    case.mark(6, RETURNED)
+    case.bury()  # with a grant, and a mark that was not read
+    for key in (5, 6, 7):
+        case.wait(key)
+        case.take(key)
 
 
 def nothing(*_: object) -> None:
     """What a control does instead."""
 
 
-def sweep(tmp_path: Path, *, every: int = 1, early: bool = False, without: tuple[type, str] | None = None) -> Scenario:
+def enters_first(journal: Journal, name: str, position: int, to: str, start: int, data: bytes) -> None:
+    """What a control does instead of a move: two steps."""
+    journal.append(to, start, data)
+    journal.done(name, position, len(data))
+
+
+def leaves_first(journal: Journal, name: str, position: int, to: str, start: int, data: bytes) -> None:
+    """The same two the other way round."""
+    journal.done(name, position, len(data))
+    journal.append(to, start, data)
+
+
+def sweep(
+    tmp_path: Path,
+    *,
+    every: int = 1,
+    early: bool = False,
+    without: tuple[type, str] | None = None,
+    instead: Callable[..., None] = nothing,
+) -> Scenario:
     """Look at every step of all who write; or, for a control, at some of them."""
     case, steps = Scenario(tmp_path / "journal", early=early), count()
 
@@ -403,7 +488,7 @@ def sweep(tmp_path: Path, *, every: int = 1, early: bool = False, without: tuple
         if next(steps) % every == 0:
             case.look()
 
-    with patch.object(*without, nothing) if without else nullcontext():
+    with patch.object(*without, instead) if without else nullcontext():
         with at_every_step(codes_of(*WRITERS, Ledger, Lane), look):
             play(case)
     case.journal.close()
@@ -429,6 +514,37 @@ def test_the_sweep_sees_what_is_not_noted(tmp_path: Path, where: type, what: str
     """More controls: each kind of note is missed at some moment, by a signal that is found twice, again, or not."""
     case = sweep(tmp_path, without=(where, what), every=5)
     assert case.lost + case.again > 0
+
+
+@pytest.mark.parametrize(("instead", "lost", "again"), [(enters_first, False, True), (leaves_first, True, False)])
+def test_the_sweep_sees_what_is_moved_in_two_steps(
+    tmp_path: Path, instead: Callable[..., None], *, lost: bool, again: bool
+) -> None:
+    """The same for a signal without a handler, which would be in two queues at some moments, or in none."""
+    case = sweep(tmp_path, without=(Journal, "move"), instead=instead, every=5)
+    assert (bool(case.lost), bool(case.again)) == (lost, again)
+
+
+@pytest.mark.parametrize("before", [0, BLOCK - 1], ids=["a block stays", "a block becomes free"])
+def test_a_master_may_be_killed_at_any_step_of_moving_a_signal(tmp_path: Path, before: int) -> None:
+    """At each moment it is in one of the two queues, also where it is the last of a whole block that was not done."""
+    path = tmp_path / "journal"
+    journal = journal_at(path, [*NAMES])
+    journal.append("worker1", 0, b"d" * before + b"x")
+    journal.done("worker1", 0, before)
+    journal.publish()
+    seen: Counter[str] = Counter()
+
+    def look() -> None:
+        queues = left_in(path).queues
+        assert [*queues.values()] == [b"x"]
+        seen.update(queues.keys())
+
+    with at_every_step(codes_of(*WRITERS), look):
+        journal.move("worker1", before, "wait", 0, b"x")
+    assert left_in(path).queues == {"wait": b"x"}
+    journal.close()
+    assert min(seen["worker1"], seen["wait"]) > 5
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["added", "used again"])

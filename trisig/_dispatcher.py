@@ -306,9 +306,7 @@ class Dispatcher:
     def _returned(self, lane: Lane) -> None:
         """Signals that a process had no handler for wait for whoever asks."""
         for queue, position, signum in lane.returned:
-            queue.attempts.pop(position, None)
-            self.ledger.enter(self.desk.queue, signum)
-            self.ledger.leave(queue, position, signum)
+            self.ledger.move(queue, position, signum, self.desk.queue)
         if lane.returned:
             lane.returned.clear()
             self.desk.match()

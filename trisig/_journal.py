@@ -4,6 +4,7 @@ No fsync: it survives the death of every process, not that of the kernel. `_layo
 
 Accepting a batch: note the intent, append to the queues, advance the outbox. Whoever finds an intent whose
 outbox was not advanced takes the appended back and finds the batch in the outbox still. Finishing: a byte.
+Moving a signal to another queue: the same, and that byte takes the place of the outbox.
 """
 
 from __future__ import annotations
@@ -90,18 +91,29 @@ class Journal:
         """Signals are finished, or given up."""
         self._blocks.done(self._queues[name], start, count)
 
+    def move(self, name: str, position: int, to: str, start: int, data: bytes) -> None:
+        """A queue takes a signal that was pending in another one."""
+        queue = self._queues[name]
+        self._intend(self._layout.moves + queue, position)
+        self._blocks.append(self._queues[to], start, data)
+        self._blocks.done(queue, position, len(data))
+        self._intent[0] = 0
+
     # Batches from outboxes
 
     def begin(self, slot: int) -> None:
         """What was raised by a process is about to be appended."""
-        fields = array("Q", (slot, self.outboxes[slot].taken)) + self._blocks.reach
-        self._intent[1 : 1 + len(fields)] = memoryview(fields)
-        self._intent[0] = 1 << 32 | zlib.crc32(fields)
+        self._intend(slot, self.outboxes[slot].taken)
 
     def commit(self, slot: int, count: int) -> None:
         """It has been appended."""
         self.outboxes[slot].accepted(count)
         self._intent[0] = 0
+
+    def _intend(self, source: int, before: int) -> None:
+        fields = array("Q", (source, before)) + self._blocks.reach
+        self._intent[1 : 1 + len(fields)] = memoryview(fields)
+        self._intent[0] = 1 << 32 | zlib.crc32(fields)
 
     # The file
 

@@ -5,7 +5,7 @@
     memory    what the master shares with its children (`_shared`), so that their marks outlive it too
     flights   per process, which places in the queues the numbers of its lane stand for (`_flights`)
     outboxes  per process, what it has raised, from before it is written to the pipe until it was accepted (`_outbox`)
-    intent    how far every queue reached before the batch that is being accepted
+    intent    how far every queue reached before the batch that is being accepted, or the signal that is being moved
     segments  of 8 blocks, each with 65,536 signals of one queue and a byte apiece that says whether it is done
 
 Words that change are stored by one machine instruction, which a SIGKILL cannot divide, and carry their complement.
@@ -96,7 +96,10 @@ class Layout:
         self.outboxes = self.flights + slots * self.flight_bytes
         self.outbox_bytes = PAGE + OUTBOX
         self.intent = self.outboxes + (slots + 1) * self.outbox_bytes  # the last one is the master's own
-        self.intent_words = 3 + queues  # a checksum, or 0; slot, accepted of its outbox before; the reach of each queue
+        # A checksum, or 0; the slot, and how much of its outbox was accepted; the reach of each queue. Of a move:
+        # `moves` and the number of the queue that is left, and the position there.
+        self.intent_words = 3 + queues
+        self.moves = slots + 1
         self.segments = self.intent + pages(8 * self.intent_words)
 
     def outbox(self, slot: int) -> int:

@@ -91,6 +91,7 @@ class Record(Protocol):
 
     def append(self, name: str, start: int, data: bytes) -> None: ...
     def done(self, name: str, start: int, count: int) -> None: ...
+    def move(self, name: str, position: int, to: str, start: int, data: bytes) -> None: ...
 
 
 class LaneRecord(Protocol):
@@ -123,13 +124,16 @@ class Ledger:
 
     def accept(self, queue: Queue, data: bytes) -> None:
         self.accepted.add(data)
-        self.enter(queue, data)
-
-    def enter(self, queue: Queue, data: bytes) -> None:
-        """Put signals that are accounted for at the end of a queue."""
         if self._record is not None:
             self._record.append(queue.name, queue.reach, data)
         queue.append(data)
+
+    def move(self, queue: Queue, position: int, data: bytes, to: Queue) -> None:
+        """Put a signal that was taken from one queue at the end of another."""
+        queue.attempts.pop(position, None)
+        if self._record is not None:
+            self._record.move(queue.name, position, to.name, to.reach, data)
+        to.append(data)
 
     def leave(self, queue: Queue, start: int, data: bytes) -> None:
         """Signals are no longer the business of a queue."""

@@ -75,6 +75,12 @@ class _Queue:
     def __init__(self) -> None:
         self.blocks: list[tuple[int, bytes, bytearray]] = []
 
+    def has_pending(self, position: int) -> bool:
+        return any(
+            first <= position < first + len(data) and not states[position - first]
+            for first, data, states in self.blocks
+        )
+
     def mark(self, position: int) -> None:
         for first, data, states in self.blocks:
             if first <= position < first + len(data):
@@ -185,14 +191,18 @@ def _check_order(queue: _Queue) -> None:
 
 
 def _undo_intent(data: memoryview, layout: Layout, queues: list[_Queue]) -> None:
-    """Take back a batch that was appended only in part: it is still in its outbox."""
+    """Take back what may have been appended only in part: the batch is still in its outbox, the signal in its queue."""
     words = data[layout.intent : layout.intent + 8 * layout.intent_words].cast("Q")
     if not words[0]:
         return
-    slot, before, *reach = words[1:]
-    if words[0] != 1 << 32 | zlib.crc32(words[1:]) or slot > layout.slots:
+    source, before, *reach = words[1:]
+    if words[0] != 1 << 32 | zlib.crc32(words[1:]) or source >= layout.moves + layout.queues:
         raise ValueError("its intent is damaged")
-    if _words_of_outbox(data[layout.outbox(slot) :])[1] == before:
+    if source < layout.moves:
+        is_there = _words_of_outbox(data[layout.outbox(source) :])[1] == before
+    else:
+        is_there = queues[source - layout.moves].has_pending(before)
+    if is_there:
         for queue, end in zip(queues, reach, strict=True):
             queue.cut(end)
 
