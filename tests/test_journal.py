@@ -200,6 +200,51 @@ def test_an_async_handler_of_a_dead_process_is_not_taken_for_one_of_its_successo
     journal.close()
 
 
+TAKES_AND_IS_KILLED = """
+import os, signal, sys, time, trio, trisig
+
+signals = trisig.Signals()
+
+async def take():
+    print(await signals.wait(), flush=True)
+    print(await signals.wait(), flush=True)
+    os.kill(os.getpid() if trisig.current_process().kind == "master" else os.getppid(), signal.SIGKILL)
+
+if sys.argv[2] == "child":
+    @signals.service("worker1")
+    async def serve():
+        await take()
+
+async def main():
+    async with trisig.open_master(signals, workers=1, journal=sys.argv[1]) as master:
+        signals.send_nowait(8)
+        if sys.argv[2] == "child":
+            while (now := master.statistics()).done < 1 or now.waiting < 1:
+                await trio.sleep(0.001)
+        signals.send_nowait(9)
+        signals.send_nowait(10)
+        if sys.argv[2] == "master":
+            await take()
+        time.sleep(60)  # the second one is granted, and this master will not read that it was taken
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize(("where", "again"), [("child", [9]), ("master", [])])
+async def test_what_a_wait_had_returned_when_the_master_was_killed(
+    tmp_path: Path, where: str, again: list[int]
+) -> None:
+    """In a child, the last one may be returned once more, none before it; in the master, none."""
+    with life(TAKES_AND_IS_KILLED, tmp_path / "journal", where) as program:
+        assert [await line_of(program), await line_of(program)] == ["8", "9"]
+        assert program.wait(SOON) == -signal.SIGKILL
+    signals = trisig.Signals()
+    async with trisig.open_master(signals, workers=1, journal=tmp_path / "journal") as master:
+        assert master.statistics().accepted == len(again) + 1
+        assert await received(signals, len(again) + 1) == [*again, 10]
+
+
 async def test_handlers_that_are_registered_later_find_nothing_pending(tmp_path: Path) -> None:
     """What is pending for a number that has no handler yet when its process is ready waits for `wait`."""
     signals = trisig.Signals()
