@@ -15,4 +15,7 @@ html_title = f"trisig {release}"
 myst_heading_anchors = 3
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+# What users do not call is no API: the page lists members itself, and shows no arguments of classes.
+autodoc_class_signature = "separated"
+autodoc_default_options = {"exclude-members": "__init__, __new__"}
+autodoc_mock_imports = ["psycopg"]
