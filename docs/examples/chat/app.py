@@ -139,7 +139,7 @@ def rotate_history(signals: trisig.Signals, store: Store, settings: Settings) ->
     @signals.service("mules")
     async def rotate() -> None:
         while True:
-            signum = await signals.wait()
+            signum = await signals.wait(ROTATE)
             try:
                 moved = await store.ask(store.rotate, settings.keep, time.time())
             except sqlite3.Error as problem:
