@@ -64,6 +64,7 @@ def forgetful() -> Iterator[None]:
 
 
 CONTROLS = {"no-accounting": no_accounting, "forgetful": forgetful}
+CHOICES = tuple(dict.fromkeys((*CONTROLS, *masters.CONTROLS)))  # both storms have one of the name `forgetful`
 
 
 @contextmanager
@@ -149,7 +150,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40, help="how many kills of children")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 100_000)
     parser.add_argument("--masters", type=int, help="kill so many masters instead, and some of their children")
-    parser.add_argument("--control", choices=(*CONTROLS, *masters.CONTROLS), help="a negative control, which must fail")
+    parser.add_argument("--control", choices=CHOICES, help="a negative control, which must fail")
     options = parser.parse_args()
     if options.masters is not None:
         return masters.run(options)
