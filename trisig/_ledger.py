@@ -60,7 +60,13 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A signal that was given up because its handler ended its process too often."""
+    """A signal that was given up because its handler ended its process too often.
+
+    Attributes:
+        signum: the signal.
+        destination: the queue that it waited in.
+        attempts: how many processes its handler has ended.
+    """
 
     signum: int
     destination: str

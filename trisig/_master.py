@@ -134,7 +134,7 @@ class Master:
 
     @property
     def processes(self) -> tuple[ProcessInfo, ...]:
-        """The live processes, the master first."""
+        """The live processes, the master first: in a test, `processes[0].pid` is the test's own."""
         return (self._info, *(keeper.info for keeper in self._keepers.values() if keeper.pid))
 
     def cheap(self, number: int) -> Awaitable[None]:
