@@ -141,7 +141,7 @@ for module in {public}:
     try:
         importlib.import_module("trisig." + module)
     except ImportError as error:
-        assert "pip install trisig[" in str(error), error
+        assert 'python -m pip install ".[' in str(error), error
 """
 
 

@@ -11,7 +11,7 @@ notification is not passed on. Keep what there is to do in a table, and let the 
 PostgreSQL keeps no notification for a client that is not connected. After the connection was lost and made again, each
 channel's signal is raised once, whether or not there was one, and the log says so.
 
-Needs psycopg 3: `pip install trisig[postgres]`.
+Needs psycopg 3: `python -m pip install ".[postgres]"` in a checkout.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ try:
     from ._sources._pglink import Link, Listener
     from ._sources._pgserver import server_of
 except ImportError as error:
-    raise ImportError(f"trisig.postgres needs psycopg 3; pip install trisig[postgres] ({error})") from error
+    raise ImportError(
+        f'trisig.postgres needs psycopg 3: python -m pip install ".[postgres]" in a checkout of trisig ({error})'
+    ) from None
 
 __all__ = ["PostgresSource", "add_postgres", "notification"]
 
