@@ -30,7 +30,7 @@ PATIENCE = 15
 
 
 def install(session: nox.Session, *groups: str, extras: str = "") -> None:
-    """Install the package, with extras like "[lua]", and the named dependency groups of pyproject.toml."""
+    """Install the package, with extras like "[postgres]", and the named dependency groups of pyproject.toml."""
     session.install(f".{extras}", *nox.project.dependency_groups(PYPROJECT, *groups))
 
 

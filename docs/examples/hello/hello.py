@@ -17,8 +17,8 @@ signals = trisig.Signals()
 
 
 def say(text: str) -> None:
-    """Print a line with the name of the process that prints it."""
-    print(f"{trisig.current_process().name:8} {text}", flush=True)
+    """Print a line with the name of the process that prints it, in one piece even if Python does not buffer."""
+    print(f"{trisig.current_process().name:8} {text}\n", end="", flush=True)
 
 
 @signals.service("mule1")
