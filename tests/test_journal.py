@@ -1,5 +1,6 @@
 """The journal: what was accepted survives the master, and nothing else is ever taken for a journal."""
 
+import errno
 import mmap
 import os
 import resource
@@ -544,9 +545,32 @@ async def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
 
 async def test_a_journal_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A journal that cannot be made is an OSError, and nothing is left behind."""
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"^journal .*: there is no directory .*no; make it") as caught:
         async with trisig.open_master(trisig.Signals(), workers=1, journal=tmp_path / "no" / "journal"):
             pass
+    assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize(
+    ("journal", "error", "words"),
+    [
+        ("a\0b", ValueError, "journal is a path, .* no NUL"),
+        ("", ValueError, "journal is a path, .* empty"),
+        (5, TypeError, "journal is a path, not 5"),
+    ],
+)
+async def test_a_journal_that_is_no_path(journal: Any, error: type[Exception], words: str) -> None:
+    """What no file can be called is refused by the name of the argument."""
+    with pytest.raises(error, match=words):
+        async with trisig.open_master(trisig.Signals(), workers=1, journal=journal):
+            pass
+
+
+@pytest.mark.parametrize(("control", "error"), [("a\0b", ValueError), ("", ValueError), (5, TypeError)])
+def test_a_control_socket_that_is_no_path(control: Any, error: type[Exception]) -> None:
+    """So is a control socket that cannot be."""
+    with pytest.raises(error, match="control is a path, not "):
+        trisig.run(trisig.Signals(), workers=1, control=control)
 
 
 async def test_a_journal_that_cannot_be_put_in_its_place(tmp_path: Path) -> None:
@@ -569,7 +593,10 @@ async def test_a_journal_that_cannot_be_put_in_its_place(tmp_path: Path) -> None
 
 async def test_a_journal_that_there_is_no_room_for(tmp_path: Path) -> None:
     """A journal that could not keep a signal is not opened; nothing is left behind."""
-    with no_file_longer_than(SEGMENT), pytest.raises(OSError, match=r"File too large: .*journal"):
+    with (
+        no_file_longer_than(SEGMENT),
+        pytest.raises(OSError, match=r"journal: File too large: it needs \d+ bytes beside"),
+    ):
         async with trisig.open_master(trisig.Signals(), workers=1, journal=tmp_path / "journal"):
             pass
     assert files(tmp_path) == set()
@@ -586,7 +613,10 @@ async def test_a_disk_that_is_full_when_the_next_master_opens(tmp_path: Path) ->
     journal.close()
     before = path.read_bytes()
     signals = trisig.Signals()
-    with no_file_longer_than(len(before) - SEGMENT), pytest.raises(OSError, match=r"File too large: .*journal"):
+    with (
+        no_file_longer_than(len(before) - SEGMENT),
+        pytest.raises(OSError, match=r"journal: File too large: it needs \d+ bytes beside"),
+    ):
         async with trisig.open_master(signals, workers=9, journal=path):
             pass
     assert path.read_bytes() == before

@@ -3,6 +3,7 @@
 `TargetError` and `SignalTableError` are the caller's: a target or a number that cannot be.
 `NoMasterError` is the caller's too: a verb that needs a master, used where there is none.
 `ChildFailedError` is the child's: it could not start.
+`JournalError` is nobody's: what is at the path of a journal is none, or is damaged.
 Where trio has a word for it (`WouldBlock`, `ClosedResourceError`, `BusyResourceError`), trio's is used.
 """
 
@@ -17,8 +18,19 @@ class SignalTableError(ValueError):
     """The signal table refuses: the number is taken, is not registered, or all 256 are taken."""
 
 
+class JournalError(ValueError):
+    """What is at the path of a journal is none, or is damaged; documented as the ValueError that it is."""
+
+
 class NoMasterError(RuntimeError):
     """The verb needs a running master, and this `Signals` has none."""
+
+
+def reworded(error: OSError, text: str) -> OSError:
+    """The same error, its errno too, with a message of ours instead of `[Errno 2] ...`."""
+    told = type(error)(text)
+    told.errno = error.errno
+    return told
 
 
 def gone() -> NoMasterError:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ._blocks import Blocks
-from ._claim import Claim
+from ._claim import Claim, no_room
 from ._flights import Flights
 from ._layout import HEADER, MAGIC, SEGMENT, SEGMENTS, Layout, checksummed
 from ._mapping import map_file
@@ -67,7 +67,7 @@ class Journal:
             os.posix_fallocate(self._claim.fd, start, size)
             return map_file(self._claim.fd, size, offset=start)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._claim.path)) from None
+            raise no_room(self._claim.path, error, start + size, published=self._claim.published) from None
 
     def _allocate_segment(self, nth: int) -> memoryview:
         return self._allocate(self._layout.segments + nth * SEGMENT, SEGMENT)

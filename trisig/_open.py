@@ -13,7 +13,7 @@ from ._groups import unwrapped
 from ._ledger import DeadLetter
 from ._log import no_waiting
 from ._master import Master
-from ._options import Options
+from ._options import Options, path_of
 from ._reopen import open_journal
 from ._shared import shared_bytes
 from ._signals import Signals, application_of
@@ -69,10 +69,11 @@ async def open_master(
     """
     topology = Topology(workers, mules, spoolers, farms or {})
     options = Options(cores, grace, max_attempts, max_queued, handler_timeout, on_dead_letter)
+    path = path_of("journal", journal)
     app = application_of(signals)
     app.check(topology)
     with app.opening(), no_waiting():
-        master = await _make_master(signals, topology, options, journal)
+        master = await _make_master(signals, topology, options, path)
         try:
             with unwrapped() as body:
                 async with trio.open_nursery() as nursery:
@@ -90,15 +91,13 @@ async def open_master(
             master.report()
 
 
-async def _make_master(
-    signals: Signals, topology: Topology, options: Options, journal: str | os.PathLike[str] | None
-) -> Master:
+async def _make_master(signals: Signals, topology: Topology, options: Options, journal: Path | None) -> Master:
     """A master that has taken over what the one before it left in the journal, if there is one."""
     if journal is None:
         return Master(signals, topology, options, None)
     slots = len(topology.processes())
     names = queue_names(topology)
-    kept, pending = await open_journal(Path(journal), names, slots, shared_bytes(slots))
+    kept, pending = await open_journal(journal, names, slots, shared_bytes(slots))
     try:
         master = Master(signals, topology, options, kept)
     except BaseException:

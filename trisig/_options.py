@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ._handlers import check_plain
 from ._ledger import DeadLetter
@@ -41,3 +43,20 @@ def _seconds(name: str, value: object, *, zero: bool) -> None:
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
     if not (0 < value < LONGEST or (zero and value == 0)):
         raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0, not {value}")
+
+
+def path_of(name: str, value: object) -> Path | None:
+    """The path that an argument is; None if it is None.
+
+    Raises:
+        TypeError: it is no path.
+        ValueError: no file can have it.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is a path, not {value!r}")
+    path = os.fsdecode(value)
+    if not path or "\0" in path:
+        raise ValueError(f"{name} is a path, not {path!r}: {'a path has no NUL in it' if path else 'it is empty'}")
+    return Path(path)

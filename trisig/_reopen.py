@@ -9,7 +9,8 @@ from pathlib import Path
 
 import trio
 
-from ._claim import Claim, busy, try_lock
+from ._claim import Claim, busy, try_lock, unusable
+from ._errors import JournalError
 from ._journal import Journal, start_time
 from ._recovery import Pending, read_header, recover
 
@@ -28,7 +29,7 @@ async def open_journal(path: Path, names: Sequence[str], slots: int, shared: int
         shared: bytes of memory that the master shares with them.
 
     Raises:
-        ValueError: what is there is not a journal, or a damaged one. It is left as it is.
+        JournalError: what is there is not a journal, or a damaged one. It is left as it is.
         trio.BusyResourceError: another master is using it, or a process that such a one left behind.
         OSError: the file cannot be read or made.
     """
@@ -49,8 +50,10 @@ def _real(path: Path) -> Path:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return path
+    except OSError as error:
+        raise unusable(path, error) from None
     if not stat.S_ISREG(mode):
-        raise ValueError(f"journal {path}: it is not a regular file; name another one")
+        raise JournalError(f"journal {path}: it is not a regular file; name another one")
     return path
 
 
@@ -60,6 +63,8 @@ async def _take_over(path: Path) -> Pending:
         old = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return Pending()
+    except OSError as error:
+        raise unusable(path, error) from None
     try:
         await _lock(old, path)
         return await trio.to_thread.run_sync(_read, old, path)
@@ -95,4 +100,4 @@ def _read(fd: int, path: Path) -> Pending:
     try:
         return recover(memoryview(data))
     except ValueError as error:
-        raise ValueError(f"journal {path}: {error}; move it away, or name another file") from None
+        raise JournalError(f"journal {path}: {error}; move it away, or name another file") from None

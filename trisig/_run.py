@@ -19,6 +19,7 @@ from ._ledger import DeadLetter
 from ._log import no_waiting
 from ._master import Master
 from ._open import open_master
+from ._options import path_of
 from ._signals import Signals
 
 log = logging.getLogger("trisig")
@@ -68,6 +69,7 @@ def run(
         OSError: the socket cannot be made.
         Exception: as `open_master`.
     """
+    listens_at = path_of("control", control)
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # as some supervisors leave it
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     opened = partial(
@@ -86,7 +88,7 @@ def run(
         journal=journal,
     )
     with no_waiting():
-        return trio.run(_main, signals, opened, None if control is None else Path(control))
+        return trio.run(_main, signals, opened, listens_at)
 
 
 class _Stopper:
