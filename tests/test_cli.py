@@ -70,7 +70,7 @@ def test_version_is_the_installed_one(tmp_path: Path) -> None:
         ("nowhere.py:signals", ["no file 'nowhere.py'", "write the path"]),
         ("app:missing", ["has no 'missing'", "write app:signals"]),
         ("app.py:missing", ["has no 'missing'", "write app.py:signals"]),
-        ("app:number", ["is a int, no Signals", "write app:signals"]),
+        ("app:number", ["is an int, no Signals", "write app:signals"]),
         ("string:signals", ["has no 'signals'", "signals = trisig.Signals()"]),
         ("app:", ["write MODULE:NAME or FILE.py:NAME"]),
         (":signals", ["write MODULE:NAME or FILE.py:NAME"]),
@@ -94,6 +94,10 @@ def test_a_file_that_python_would_not_import(directory: Path) -> None:
         ((), ["Missing command", "--help"]),
         (("run",), ["APPLICATION", "trisig run --help"]),
         (("run", "app", "--workers", "many"), ["--workers", "many"]),
+        (("run", "app", "--workers"), ["--workers", "trisig run --help"]),
+        (("run", "app", "--journal", ""), ["--journal", "write a path"]),
+        (("run", "app", "--control", ""), ["--control", "write a path"]),
+        (("status", "--control", ""), ["--control", "write a path", "trisig status --help"]),
         (("run", "app", "--mules", "2", "--farm", "busy"), ["busy", "like busy:1,2"]),
         (("send", "256", "--control", "x"), ["256"]),
         (("status",), ["--control"]),
@@ -104,6 +108,51 @@ def test_a_file_that_python_would_not_import(directory: Path) -> None:
 def test_wrong_usage_is_one_line(directory: Path, arguments: Sequence[str], words: Sequence[str]) -> None:
     """Whatever cannot be understood: one line with the word in question, and status 2."""
     assert_one_line(trisig(directory, *arguments), 2, *words)
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "run --help"])
+def test_standard_output_that_is_full(tmp_path: Path, arguments: str) -> None:
+    """What cannot be written is one line and status 1, and the interpreter adds nothing at its end."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*TRISIG, *arguments.split()],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (
+        1,
+        "trisig: standard output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "path", "words"),
+    [
+        ("--journal", ".", ["journal ", "not a regular file"]),
+        ("--journal", "/dev/null", ["journal /dev/null: ", "not a regular file"]),
+        ("--journal", "app.py", ["app.py: it is not a trisig journal"]),
+        ("--journal", "nowhere/journal", ["journal ", "there is no directory ", "nowhere; make it"]),
+        ("--journal", "app.py/journal", ["journal ", "Not a directory", "name another path"]),
+        ("--journal", "x" * 300, ["journal ", "File name too long", "name another path"]),
+        ("--control", ".", ["control socket .: ", "name another path"]),
+        ("--control", "app.py", ["control socket app.py: ", "name another path"]),
+    ],
+)
+def test_a_path_that_cannot_be_used(directory: Path, option: str, path: str, words: Sequence[str]) -> None:
+    """What is wrong with a path on the disk is status 1, whatever it is, and one line that says what to do."""
+    assert_one_line(trisig(directory, "run", "app", option, path), 1, *words)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_journal_that_may_not_be_read(directory: Path) -> None:
+    """Not being allowed to use the file is status 1, and the line says who has to be."""
+    (directory / "journal").touch(0)
+    result = trisig(directory, "run", "app", "--journal", "journal")
+    assert_one_line(result, 1, "journal ", "Permission denied", "let this user read and write it")
 
 
 def test_a_control_socket_that_cannot_be(directory: Path) -> None:
@@ -245,6 +294,12 @@ def test_a_farm_named_twice(directory: Path) -> None:
     result = trisig(directory, "run", "app", "--mules", "2", "--farm", "busy:1", "--farm", "busy:2")
     assert result.returncode == 2
     assert "named twice" in result.stderr
+
+
+def test_a_farm_with_a_mule_named_twice(directory: Path) -> None:
+    """A number that stands twice in a farm is a mistake, and most likely was to be another one."""
+    result = trisig(directory, "run", "app", "--mules", "2", "--farm", "busy:1,1", "--log-level", "error")
+    assert_one_line(result, 2, "busy", "names a mule twice")
 
 
 def test_a_farm_of_mules_that_are_not_there(directory: Path) -> None:

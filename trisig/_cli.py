@@ -1,11 +1,13 @@
 """The `trisig` command: what an operator types, and what it answers when it cannot.
 
-Exit status 0 is a clean end, 1 a failure, 2 something the caller has to write otherwise. A problem of the caller is
-one line that says so; a traceback is shown only where it is the application's own.
+Exit status 0 is a clean end, 1 a failure, 2 something the caller has to write otherwise: what is wrong with a path on
+the disk is a failure, what is wrong with the words of the command is not. A problem of the caller is one line that says
+so; a traceback is shown only where it is the application's own.
 """
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ import trisig
 
 from . import _log
 from ._client import ControlError, ask
+from ._errors import JournalError
 from ._load import ApplicationError, LoadError, load_signals
 from ._status import status_text
 
@@ -25,6 +28,18 @@ FAILURE = 1
 USAGE = 2
 
 _logger = logging.getLogger("trisig")
+
+
+class _PathType(click.Path):
+    """A path as it is written: what is there is looked at by whoever uses it, and is no matter of how it is written."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty: write a path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _read_farms(
@@ -45,6 +60,8 @@ def _read_farm(farm: str) -> tuple[str, tuple[int, ...]]:
         mules = ()
     if not name or not mules:
         raise click.BadParameter(f"{farm!r} is no farm: write its name and its mules' numbers, like busy:1,2")
+    if len(set(mules)) < len(mules):
+        raise click.BadParameter(f"{farm!r} names a mule twice: write each number once, like busy:1,2")
     return name, mules
 
 
@@ -53,12 +70,30 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.exit(commands.main(args, prog_name="trisig", standalone_mode=False))
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "trisig"
-        click.echo(f"trisig: {error.format_message()} ({path} --help tells more)", err=True)
+        click.echo(f"trisig: {error.format_message()} ({_named(error, args)} --help tells more)", err=True)
         sys.exit(USAGE)
     except click.Abort:
         click.echo("trisig: interrupted", err=True)
         sys.exit(FAILURE)
+    except OSError as error:  # of what a command does otherwise there is none left here
+        _give_up_output()
+        click.echo(f"trisig: standard output cannot be written: {error.strerror or error}", err=True)
+        sys.exit(FAILURE)
+
+
+def _named(error: click.UsageError, args: Sequence[str] | None) -> str:
+    """The command that was used wrongly; click's parser does not say which."""
+    if error.ctx is not None:
+        return error.ctx.command_path
+    first, *_ = sys.argv[1:] if args is None else args
+    return f"trisig {first}" if first in commands.commands else "trisig"
+
+
+def _give_up_output() -> None:
+    """Let the interpreter, which tries again to write what is left, succeed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,8 +115,8 @@ def commands() -> None:
 @click.option(
     "--grace", type=float, default=10.0, show_default=True, metavar="SECONDS", help="For what is queued at the end."
 )
-@click.option("--control", type=click.Path(path_type=Path), metavar="PATH", help="Socket that takes commands.")
-@click.option("--journal", type=click.Path(path_type=Path), metavar="PATH", help="Remembers across restarts.")
+@click.option("--control", type=_PathType(), metavar="PATH", help="Socket that takes commands.")
+@click.option("--journal", type=_PathType(), metavar="PATH", help="Remembers across restarts.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -124,15 +159,15 @@ def run(
     except trisig.ChildFailedError as error:
         click.echo(error.traceback, err=True, nl=False)
         _leave(error, FAILURE)
+    except (OSError, JournalError, trio.BusyResourceError) as error:
+        _leave(error, FAILURE)
     except (ValueError, TypeError) as error:
         _leave(error, USAGE)
-    except (OSError, trio.BusyResourceError) as error:
-        _leave(error, FAILURE)
     sys.exit(status)
 
 
 _control = click.option(
-    "--control", type=click.Path(path_type=Path), metavar="PATH", required=True, help="The master's control socket."
+    "--control", type=_PathType(), metavar="PATH", required=True, help="The master's control socket."
 )
 
 

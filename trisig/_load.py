@@ -109,7 +109,12 @@ def _pick(module: ModuleType, place: str, name: str) -> Signals:
     found = vars(module).get(name)
     if isinstance(found, Signals):
         return found
-    problem = f"has no {name!r}" if found is None else f"has a {name!r} that is a {type(found).__name__}, no Signals"
+    problem = f"has no {name!r}" if found is None else f"has a {name!r} that is {_a(found)}, no Signals"
     others = [other for other, value in vars(module).items() if isinstance(value, Signals)]
     advice = f"write {place}:{others[0]}" if others else f"write there: {name} = trisig.Signals()"
     raise LoadError(f"{place!r} {problem}: {advice}")
+
+
+def _a(value: object) -> str:
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
