@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trio
+from witness import stopped
+
+import trisig as library
 
 APP = """
 import os, trisig
@@ -22,24 +26,57 @@ def note(signum):
 """
 
 
+NEVER_READY = """
+import trisig
+signals = trisig.Signals()
+
+@signals.on_start("worker1")
+def begun():
+    print("begun", flush=True)
+
+@signals.service("worker1")
+async def never(task_status):
+    import trio
+    await trio.sleep_forever()
+"""
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[Path]:
-    """An application with two workers, and where it listens."""
-    (folder / "app.py").write_text(APP)
-    control = folder / "control"
+def running(folder: Path, source: str = APP, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """An application that listens at `folder / "control"`."""
+    (folder / "app.py").write_text(source)
     with subprocess.Popen(
-        [sys.executable, "-m", "trisig", "run", "app.py", "--workers=2", f"--control={control}"],
+        [sys.executable, "-m", "trisig", "run", "app.py", f"--control={folder / 'control'}", *options],
         cwd=folder,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as app:
         try:
-            assert app.stderr is not None
-            assert "master: ready" in app.stderr.readline()
-            yield control
+            yield app
         finally:
             app.terminate()
             app.wait(10)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Path]:
+    """An application with two workers, and where it listens."""
+    with running(folder, APP, "--workers=2") as app:
+        wait_until_ready(app)
+        yield folder / "control"
+
+
+def wait_until_ready(app: "subprocess.Popen[str]") -> None:
+    """Read the log until the master is ready."""
+    assert app.stderr is not None
+    assert "master: ready" in app.stderr.readline()
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a command that has failed."""
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result
+    return result.stderr
 
 
 def trisig(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -159,3 +196,121 @@ def test_something_else_is_at_the_path(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert (tmp_path / "control").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("file", "a file is there, no socket; name the path"),
+        (".", "a directory is there, no socket; name the path"),
+        ("nowhere/control", "there is no directory "),
+        ("dead", "no master listens there; start one"),
+        ("datagrams", "this is something else; name the path"),
+    ],
+)
+def test_a_client_says_what_is_there_instead(tmp_path: Path, place: str, words: str) -> None:
+    """Whatever the path of a client leads to but a master is named, with what to do."""
+    (tmp_path / "file").touch()
+    with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        dead.bind(str(tmp_path / "dead"))
+        datagrams.bind(str(tmp_path / "datagrams"))
+        assert words in refused(trisig("status", "--control", tmp_path / place))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"", "the connection was closed"), (b"220 hello\n", "is no master"), (b"[]\n", "is no master")],
+)
+def test_a_client_that_meets_another_program(tmp_path: Path, answer: bytes, words: str) -> None:
+    """Somebody who listens there and speaks otherwise, or not at all, is told from a master."""
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "control"))
+        other.listen()
+        other.settimeout(20)
+        command = [sys.executable, "-m", "trisig", "status", "--control", str(tmp_path / "control")]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(answer)
+            _, said = client.communicate(timeout=20)
+    assert client.returncode == 1
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_a_master_that_does_not_answer(tmp_path: Path) -> None:
+    """The client says after some seconds that it still waits, and has its answer when the master goes on."""
+    with running(tmp_path) as app:
+        wait_until_ready(app)
+        command = [sys.executable, "-m", "trisig", "send", "7", "--control", str(tmp_path / "control")]
+        with stopped(app.pid):
+            client = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            assert client.stderr is not None
+            assert client.stderr.readline() == "trisig: the master has not answered yet; waiting\n"
+        with client:
+            _, said = client.communicate(timeout=20)
+    assert (client.returncode, said) == (0, "")
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """A master whose socket has no directory to be in says which one is missing."""
+    (tmp_path / "app.py").write_text(APP)
+    result = subprocess.run(
+        [sys.executable, "-m", "trisig", "run", "app.py", "--control=no/control"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert refused(result) == (
+        "trisig: control socket no/control: there is no directory no; make it, or name another path\n"
+    )
+
+
+def test_an_error_of_the_control_socket_has_no_other_behind_it(tmp_path: Path) -> None:
+    """A path in use is one exception for who calls `run`, and not what the kernel said first."""
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "control"))
+        other.listen()
+        with pytest.raises(trio.BusyResourceError, match=r"^control socket .*another master listens there") as caught:
+            library.run(library.Signals(), control=tmp_path / "control")
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    (tmp_path / "control").unlink()
+    (tmp_path / "control").touch()
+    with pytest.raises(FileExistsError, match=r"^control socket "):
+        library.run(library.Signals(), control=tmp_path / "control")
+
+
+def test_a_master_that_is_still_starting(tmp_path: Path) -> None:
+    """It answers at once that it is not ready, and can be stopped."""
+    with running(tmp_path, NEVER_READY) as app:
+        assert app.stdout is not None
+        assert app.stdout.readline() == "begun\n"
+        for words in (("status",), ("send", 7), ("cheap", 1), ("wake", 1)):
+            said = refused(trisig(*words, "--control", tmp_path / "control"))
+            assert "the master is still starting" in said
+        assert trisig("stop", "--control", tmp_path / "control").returncode == 0
+        assert app.wait(20) == 0
+
+
+def test_a_restart_by_two_commands(tmp_path: Path) -> None:
+    """`stop` returns when the next master may have the control socket and the journal."""
+    for _ in range(3):
+        with running(tmp_path, APP, "--journal=journal") as app:
+            wait_until_ready(app)
+            assert trisig("stop", "--control", tmp_path / "control").returncode == 0
+            with running(tmp_path, APP, "--journal=journal") as again:
+                wait_until_ready(again)
+            assert app.wait(20) == 0
+
+
+def test_stop_is_over_when_the_last_handler_is(tmp_path: Path) -> None:
+    """What is running is finished before `stop` returns."""
+    source = APP.replace('    with open("ran"', '    import time\n    time.sleep(0.5)\n    with open("ran"')
+    with running(tmp_path, source) as app:
+        wait_until_ready(app)
+        assert trisig("send", 7, "--control", tmp_path / "control").returncode == 0
+        assert trisig("stop", "--control", tmp_path / "control").returncode == 0
+        assert (tmp_path / "ran").read_text() == "worker1\n"
+        assert not (tmp_path / "control").exists()

@@ -397,6 +397,25 @@ async def test_what_is_left_after_the_grace_is_counted(tmp_path: Path) -> None:
     assert any("5 signals undelivered" in note[2] for note in journal.read() if note[0] == "master")
 
 
+async def test_a_process_that_is_not_ready_for_long_is_named_once(tmp_path: Path) -> None:
+    """A service that does not say that it has started holds up the master, and the log says who does, and why."""
+    journal = Journal(tmp_path)
+    signals = trisig.Signals()
+
+    @signals.service("worker2")
+    async def hesitates(task_status: trio.TaskStatus[None]) -> None:
+        await eventually(lambda: any("not ready" in str(note) for note in journal.read()))
+        await trio.sleep(0.3)
+        task_status.started()
+
+    with patch.object(_children, "_LATE", 0.1), logging_to(journal):
+        async with trisig.open_master(signals, workers=2):
+            pass
+    late = [note[2] for note in journal.read() if "worker2: not ready after 0.1 s" in str(note)]
+    assert len(late) == 1
+    assert "task_status.started()" in late[0]
+
+
 async def test_no_grace_is_no_waiting() -> None:
     """With `grace=0` leaving is immediate, even with a stopped child."""
     with ExitStack() as held:

@@ -33,6 +33,7 @@ log = logging.getLogger("trisig")
 
 _READ = 65_536  # a buffer of more than malloc keeps would be mapped and unmapped for every signal
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds
+_LATE = 10.0  # seconds without being ready that are worth a line
 _STEADY = 1.0  # seconds after which a process has not failed quickly
 _TRIES_AT_OPEN, _TRIES = 5, 12  # failed starts in a row before giving up
 
@@ -141,12 +142,7 @@ class Keeper:
 
     def fds(self) -> list[int]:
         """The master's descriptors of the process."""
-        ends = self._ends
-        return (
-            [ends.lane, ends.taken_back, ends.raised, ends.bell, ends.requests.fileno(), ends.pushes.fileno()]
-            if ends
-            else []
-        )
+        return self._ends.fds() if self._ends else []
 
     def kill(self) -> None:
         """End the process now."""
@@ -203,6 +199,7 @@ class Keeper:
                 nursery.start_soon(self._read_requests, ends.requests)
                 nursery.start_soon(pushes.keep_flushing)
                 nursery.start_soon(self._climb_down, pushes)
+                nursery.start_soon(self._say_if_late)
                 await trio.lowlevel.wait_readable(self._pidfd)
                 died = True
                 nursery.cancel_scope.cancel()
@@ -212,6 +209,13 @@ class Keeper:
                 status = await self._reap()
             self._bury(ends)
         self._judge(status)
+
+    async def _say_if_late(self) -> None:
+        with trio.move_on_after(_LATE):
+            await self.reached("ready")
+            return
+        why = "a start hook still runs, or a service has not called task_status.started()"
+        log.warning("%s: not ready after %g s; %s", self.name, _LATE, why)
 
     async def _make(self) -> MasterEnds:
         ends, others = open_wires()

@@ -19,7 +19,7 @@ import trio
 import trisig
 
 from . import _log
-from ._client import ControlError, ask
+from ._client import ControlError, ask, ask_to_stop
 from ._errors import JournalError
 from ._load import ApplicationError, LoadError, load_signals
 from ._status import status_text
@@ -207,13 +207,20 @@ def wake(number: int, control: Path) -> None:
 @commands.command()
 @_control
 def stop(control: Path) -> None:
-    """Stop the master as SIGTERM does."""
-    _ask(control, "stop")
+    """Stop the master as SIGTERM does, and wait until it has ended."""
+    try:
+        ask_to_stop(control, late=_say_it_is_late)
+    except ControlError as error:
+        _leave(error, FAILURE)
+
+
+def _say_it_is_late() -> None:
+    click.echo("trisig: the master has not answered yet; waiting", err=True)
 
 
 def _ask(control: Path, do: str, **arguments: object) -> Any:
     try:
-        return ask(control, do, **arguments)
+        return ask(control, do, late=_say_it_is_late, **arguments)
     except ControlError as error:
         _leave(error, FAILURE)
 

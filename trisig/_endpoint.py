@@ -21,6 +21,8 @@ from typing import Any
 
 import trio
 
+from ._errors import reworded
+
 _LINE_BYTES = 65_536
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
@@ -37,9 +39,14 @@ class Endpoint:
     def __init__(self, commands: dict[str, Command]) -> None:
         self._commands = commands
 
-    async def serve(self, listener: trio.SocketListener) -> None:
-        """Answer whoever connects, until cancelled."""
-        await trio.serve_listeners(self._talk, [listener])
+    async def serve(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
+        """Answer whoever connects, until cancelled.
+
+        Args:
+            listener: the socket.
+            connections: what runs on, until it is cancelled, when nobody else is let in.
+        """
+        await trio.serve_listeners(self._talk, [listener], handler_nursery=connections)
 
     async def _talk(self, stream: trio.SocketStream) -> None:
         async with stream:
@@ -125,15 +132,26 @@ async def _bind(sock: trio.socket.SocketType, path: Path) -> None:
         await sock.bind(str(path))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise OSError(f"control socket {path}: {error.strerror or error}") from None
-        await _clear(path)
-        await sock.bind(str(path))
+            raise _unusable(path, error) from None
+    else:
+        return
+    await _clear(path)
+    await sock.bind(str(path))
+
+
+def _unusable(path: Path, error: OSError) -> OSError:
+    if error.errno == errno.ENOENT:
+        why = f"there is no directory {path.parent}; make it, or name another path"
+    else:
+        why = error.strerror or str(error)
+    return reworded(error, f"control socket {path}: {why}")
 
 
 async def _clear(path: Path) -> None:
     """Remove the socket of a master that was killed."""
     if not stat.S_ISSOCK(path.lstat().st_mode):  # noqa: ASYNC240  local and short
-        raise FileExistsError(errno.EEXIST, f"control socket {path}: this is a file of another kind; name another path")
+        what = "a directory" if path.is_dir() else "a file of another kind"  # noqa: ASYNC240  local and short
+        raise FileExistsError(f"control socket {path}: this is {what}; name another path")
     with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM) as probe:
         try:
             await probe.connect(str(path))

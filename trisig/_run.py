@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from ._endpoint import Command, Endpoint, open_listener
+from ._errors import NoMasterError
 from ._groups import unwrapped
 from ._ledger import DeadLetter
 from ._log import no_waiting
@@ -88,11 +89,16 @@ def run(
         journal=journal,
     )
     with no_waiting():
-        return trio.run(_main, signals, opened, listens_at)
+        return trio.run(_main, signals, opened, listens_at, grace)
 
 
 class _Stopper:
-    """What the unix signals do."""
+    """What the unix signals do.
+
+    Attributes:
+        body: ends the master, open or still opening, when it is cancelled.
+        master: None until it is open.
+    """
 
     def __init__(self) -> None:
         self.body = trio.CancelScope()
@@ -108,22 +114,38 @@ class _Stopper:
                 log.warning("master: %s again, stopping at once", name)
                 self.master.stop_now()
 
+    def opened(self) -> Master:
+        """The master.
+
+        Raises:
+            NoMasterError: it is not open yet.
+        """
+        if self.master is None:
+            raise NoMasterError("the master is still starting: its log says what it waits for")
+        return self.master
+
 
 async def _main(
-    signals: Signals, opened: Callable[[], AbstractAsyncContextManager[Master]], control: Path | None
+    signals: Signals,
+    opened: Callable[[], AbstractAsyncContextManager[Master]],
+    control: Path | None,
+    grace: float,
 ) -> int:
     stopper = _Stopper()
     with unwrapped(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as arrivals:
-        async with _listening(control) as listener, trio.open_nursery() as nursery:
-            nursery.start_soon(stopper.listen, arrivals)
-            with stopper.body:
-                async with opened() as stopper.master:
-                    if listener is not None:
-                        endpoint = Endpoint(_commands(signals, stopper.master, stopper.body))
-                        nursery.start_soon(endpoint.serve, listener)
-                    log.info("master: ready, %s", _told(stopper.master))
-                    await trio.sleep_forever()
-            nursery.cancel_scope.cancel()
+        # Connections end last: for `trisig stop` that is when the next master may have the path.
+        async with trio.open_nursery() as connections:
+            async with _listening(control) as listener, trio.open_nursery() as nursery:
+                nursery.start_soon(stopper.listen, arrivals)
+                if listener is not None:
+                    endpoint = Endpoint(_commands(signals, stopper, grace))
+                    nursery.start_soon(endpoint.serve, listener, connections)
+                with stopper.body:
+                    async with opened() as stopper.master:
+                        log.info("master: ready, %s", _told(stopper.master))
+                        await trio.sleep_forever()
+                nursery.cancel_scope.cancel()
+            connections.cancel_scope.cancel()
     log.info("master: stopped")
     return 0
 
@@ -133,24 +155,26 @@ def _listening(path: Path | None) -> AbstractAsyncContextManager[trio.SocketList
     return nullcontext() if path is None else open_listener(path)
 
 
-def _commands(signals: Signals, master: Master, body: trio.CancelScope) -> dict[str, Command]:
-    """What may be asked of a running master."""
+def _commands(signals: Signals, stopper: _Stopper, grace: float) -> dict[str, Command]:
+    """What may be asked of a master, as soon as it begins to open."""
 
     async def status() -> object:
-        return dataclasses.asdict(master.statistics())
+        return dataclasses.asdict(stopper.opened().statistics())
 
-    async def stop() -> None:
+    async def stop() -> float:
         log.info("master: stopping, as asked through the control socket")
-        body.cancel()
+        stopper.body.cancel()
+        return grace
 
     async def send(signum: int) -> None:
+        stopper.opened()
         await signals.send(signum)
 
     async def cheap(number: int) -> None:
-        await master.cheap(number)
+        await stopper.opened().cheap(number)
 
     async def wake(number: int) -> None:
-        await master.wake(number)
+        await stopper.opened().wake(number)
 
     return {"status": status, "send": send, "cheap": cheap, "wake": wake, "stop": stop}
 

@@ -67,6 +67,9 @@ class MasterEnds:
     requests: socket.socket
     pushes: socket.socket
 
+    def fds(self) -> list[int]:
+        return [self.lane, self.taken_back, self.raised, self.bell, self.requests.fileno(), self.pushes.fileno()]
+
     def close(self) -> None:
         # Another master of this process may have forked meanwhile and hold copies: only shutdown is seen
         # at the other end for certain.
