@@ -147,6 +147,19 @@ def test_a_path_that_cannot_be_used(directory: Path, option: str, path: str, wor
     assert_one_line(trisig(directory, "run", "app", option, path), 1, *words)
 
 
+def test_more_processes_than_there_are_descriptors_for(directory: Path) -> None:
+    """That is one line before anything is started, with how many there may be and how many it takes."""
+    result = subprocess.run(
+        ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh", *TRISIG, "run", "app", "--workers", "1000"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert_one_line(result, 1, "1000 processes need some 70", "RLIMIT_NOFILE allows 200", "ulimit -n 70")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_journal_that_may_not_be_read(directory: Path) -> None:
     """Not being allowed to use the file is status 1, and the line says who has to be."""

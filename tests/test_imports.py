@@ -61,7 +61,7 @@ MAY_IMPORT = {
         "_kernel _late _ledger _local _options _orphans _prefork _process _raiser _recovery _report _shared "
         "_signals _slots _statistics _table _targets _thread _wires _worker"
     ),
-    "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets",
+    "_open": "_groups _ledger _log _master _options _reopen _shared _signals _slots _targets _wires",
     "_options": "_handlers _ledger",
     "_orphans": "_interrupt",
     "_outbox": "_layout",

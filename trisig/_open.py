@@ -19,6 +19,7 @@ from ._shared import shared_bytes
 from ._signals import Signals, application_of
 from ._slots import queue_names
 from ._targets import Topology
+from ._wires import check_descriptors
 
 
 @asynccontextmanager
@@ -64,6 +65,7 @@ async def open_master(
         ValueError, TypeError: another argument that cannot be.
         ChildFailedError: a child could not start; nothing is left running.
         OSError: the journal cannot be read or made; the one that is there is left as it is.
+        OSError: there are too few descriptors for so many processes (EMFILE); nothing was started.
         OSError: the kernel refuses what an event source needs; the message names the limit to raise.
         trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
     """
@@ -72,6 +74,7 @@ async def open_master(
     path = path_of("journal", journal)
     app = application_of(signals)
     app.check(topology)
+    check_descriptors(len(topology.processes()))
     with app.opening(), no_waiting():
         master = await _make_master(signals, topology, options, path)
         try:

@@ -12,13 +12,33 @@ the lane: what it reads back there, the child has not seen, and the kernel gives
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import resource
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _RAISE_BYTES = 262_144  # 64 processes stay far below what one user may give to pipes
+_PER_CHILD = 7  # what is in MasterEnds, and the pidfd
+_SPARE = 32  # for the birth under way, and what the master has for itself
+
+
+def check_descriptors(children: int) -> None:
+    """Refuse what would certainly run out of descriptors, before anything is started.
+
+    Raises:
+        OSError: EMFILE.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/proc/self/fd")) + children * _PER_CHILD  # noqa: PTH208  of names, nothing is made
+    if needed > allowed:
+        raise OSError(
+            errno.EMFILE,
+            f"{children} processes need some {needed + _SPARE} file descriptors, and RLIMIT_NOFILE allows {allowed}; "
+            f"open the master with fewer of them, or raise the limit before, as with ulimit -n {needed + _SPARE}",
+        )
 
 
 def open_raise_pipe() -> tuple[int, int]:
