@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from witness import stopped
+from witness import eventually, stopped
 
 import trisig as library
 
@@ -292,6 +292,49 @@ def test_a_master_that_is_still_starting(tmp_path: Path) -> None:
             assert "the master is still starting" in said
         assert trisig("stop", "--control", tmp_path / "control").returncode == 0
         assert app.wait(20) == 0
+
+
+async def test_status_shows_what_is_in_no_process(tmp_path: Path) -> None:
+    """Signals that wait for whoever is free, or for a `wait` that nobody calls, are shown; so are those given up."""
+    source = (
+        APP
+        + """
+@signals.handler(9, target="worker")
+def poison(signum):
+    os.kill(os.getpid(), 9)
+
+signals.register(8, "worker", print)
+"""
+    )
+    control = tmp_path / "control"
+
+    def shown() -> str:
+        return trisig("status", "--control", control).stdout
+
+    with running(tmp_path, source, "--workers=2") as app:
+        wait_until_ready(app)
+        assert "queued for" not in shown()
+        for signum in (9, 77, 77, 78):
+            assert trisig("send", signum, "--control", control).returncode == 0
+        await eventually(lambda: "dead-lettered: 9 (1)\n" in shown())
+        for number in (1, 2):
+            assert trisig("cheap", number, "--control", control).returncode == 0
+        assert trisig("send", 8, "--control", control).returncode == 0
+        text = shown()
+    assert "queued for the first available, or for wait(): 4\n" in text
+    assert "without a handler, for wait(): 77 (2), 78 (1)\n" in text
+
+
+def test_what_an_operator_does_is_in_the_log(tmp_path: Path) -> None:
+    """A worker that is stopped and woken on request leaves a line each."""
+    with running(tmp_path) as app:
+        wait_until_ready(app)
+        for command in ("cheap", "wake"):
+            assert trisig(command, 1, "--control", tmp_path / "control").returncode == 0
+        assert trisig("stop", "--control", tmp_path / "control").returncode == 0
+        _, log = app.communicate(timeout=20)
+    assert "INFO master: worker1 is stopped until it is woken\n" in log
+    assert "INFO master: worker1 is woken\n" in log
 
 
 def test_a_restart_by_two_commands(tmp_path: Path) -> None:

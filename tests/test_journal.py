@@ -13,7 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -31,12 +31,14 @@ from trisig._journal import Journal
 from trisig._layout import BLOCK, BLOCK_BYTES, FLIGHT_BYTES, FLIGHTS, HEADER, PAGE, SEGMENT, SEGMENTS, Layout, seal
 from trisig._ledger import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, Ledger, Queue, finished_entry
 from trisig._recovery import Pending, read_header, recover
+from trisig._report import last_words
 from trisig._shared import shared_bytes, slot_parts
 from trisig._slots import is_copy
 from trisig._status import status_text
 from trisig._targets import parse
 
 SOON = 20.0  # seconds
+NOTHING = trisig.MasterStatistics(0, 0, 0, 0, 0, 0, 0, 0, {}, {}, (), 0)
 
 
 def journal_at(path: Path, names: list[str], slots: int = 1) -> Journal:
@@ -106,13 +108,48 @@ async def test_a_clean_end_leaves_nothing_pending(tmp_path: Path) -> None:
     assert files(tmp_path) == {"journal"}
 
 
-async def test_what_the_grace_did_not_suffice_for_is_delivered_by_the_next_master(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("undelivered", "unjournaled", "words"),
+    [
+        (0, 3, []),
+        (1, 0, ["stopped with 1 signal undelivered; the journal has what is left for the next master"]),
+        (
+            5,
+            3,
+            ["stopped with 5 signals undelivered; the journal has what is left for the next master, but for 3 at most"],
+        ),
+        (
+            2,
+            3,
+            ["stopped with 2 signals undelivered; the journal has what is left for the next master, but for 2 at most"],
+        ),
+    ],
+)
+def test_a_shutdown_says_where_what_is_left_is(undelivered: int, unjournaled: int, words: list[str]) -> None:
+    """With a journal nothing that is left is lost, but for what it had no room for."""
+    left = replace(NOTHING, queued=undelivered, unjournaled=unjournaled)
+    assert list(last_words(left, journaled=True)) == words
+
+
+def test_a_shutdown_without_a_journal_promises_nothing() -> None:
+    """What is left is only counted, one of them in the singular."""
+    left = replace(NOTHING, in_flight=1, dead_lettered=1)
+    assert list(last_words(left, journaled=False)) == [
+        "stopped with 1 signal undelivered",
+        "1 signal was dead-lettered",
+    ]
+
+
+async def test_what_the_grace_did_not_suffice_for_is_delivered_by_the_next_master(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Signals that a shutdown left undelivered are accepted again by the next master with the same journal."""
     signals = trisig.Signals()
     async with trisig.open_master(signals, workers=1, journal=tmp_path / "journal") as master:
         for signum in (9, 8, 9):
             await signals.send(signum)  # nobody waits for them
     assert master.statistics().queued == 3
+    assert "stopped with 3 signals undelivered; the journal has what is left for the next master" in caplog.text
     async with trisig.open_master(signals, workers=1, journal=tmp_path / "journal"):
         assert await received(signals, 3) == [9, 8, 9]
 

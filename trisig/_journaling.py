@@ -36,6 +36,11 @@ class Journaling:
         self._table = table
 
     @property
+    def keeps(self) -> bool:
+        """Whether there is a journal."""
+        return self._journal is not None
+
+    @property
     def missed(self) -> int:
         """How many signals the journal had no room for."""
         return self._journal.missed if self._journal else 0

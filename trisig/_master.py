@@ -42,7 +42,7 @@ from ._prefork import Prefork
 from ._process import ProcessInfo, become, current_process
 from ._raiser import Gate
 from ._recovery import Pending
-from ._report import snapshot
+from ._report import counted, last_words, snapshot
 from ._shared import Shared
 from ._signals import Signals, application_of
 from ._slots import Slot
@@ -152,6 +152,7 @@ class Master:
         slot, keeper = self._worker("cheap", number)
         slot.active = False
         self._dispatcher.refresh()
+        log.info("master: %s is stopped until it is woken", slot.name)
         keeper.leave()
         return _Awaited(keeper.left)
 
@@ -166,6 +167,7 @@ class Master:
         slot, keeper = self._worker("wake", number)
         slot.active = True
         self._dispatcher.refresh()
+        log.info("master: %s is woken", slot.name)
         keeper.wake()
         return _Awaited(keeper.filled)
 
@@ -362,7 +364,7 @@ class Master:
             self._close()
             raise
         if pending:
-            log.info("master: goes on with %d signals from the journal", self._ledger.pending)
+            log.info("master: goes on with %s from the journal", counted(self._ledger.pending))
 
     async def end(self) -> None:
         """Shut down, if there is anything left to, and say what was not delivered."""
@@ -406,10 +408,8 @@ class Master:
     def report(self) -> None:
         """Say in the log what was not delivered."""
         left = self.statistics()
-        if undelivered := left.queued + left.in_flight:
-            log.warning("master: stopped with %d signals undelivered", undelivered)
-        if left.dead_lettered:
-            log.warning("master: %d signals were dead-lettered", left.dead_lettered)
+        for words in last_words(left, journaled=self._journaling.keeps):
+            log.warning("master: %s", words)
 
 
 class _Awaited:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from ._ledger import Ledger
@@ -55,6 +55,24 @@ def snapshot(
         sources=sources,
         unjournaled=unjournaled,
     )
+
+
+def last_words(left: MasterStatistics, *, journaled: bool) -> Iterator[str]:
+    """What a master that has ended says of signals that were not handled."""
+    if undelivered := left.queued + left.in_flight:
+        yield f"stopped with {counted(undelivered)} undelivered{_kept(left, undelivered) if journaled else ''}"
+    if left.dead_lettered:
+        yield f"{counted(left.dead_lettered)} {'was' if left.dead_lettered == 1 else 'were'} dead-lettered"
+
+
+def _kept(left: MasterStatistics, undelivered: int) -> str:
+    missing = min(left.unjournaled, undelivered)
+    return f"; the journal has what is left for the next master{f', but for {missing} at most' if missing else ''}"
+
+
+def counted(signals: int) -> str:
+    """So many signals, in words."""
+    return "1 signal" if signals == 1 else f"{signals} signals"
 
 
 def _process(slot: Slot, keeper: Keeper) -> ProcessStatistics:
