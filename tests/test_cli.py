@@ -157,7 +157,7 @@ def test_more_processes_than_there_are_descriptors_for(directory: Path) -> None:
         timeout=SECONDS,
         check=False,
     )
-    assert_one_line(result, 1, "1000 processes need some 70", "RLIMIT_NOFILE allows 200", "ulimit -n 70")
+    assert_one_line(result, 1, "trisig: 1000 processes need some 70", "RLIMIT_NOFILE allows 200", "ulimit -n 70")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

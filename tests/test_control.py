@@ -337,23 +337,27 @@ def test_what_an_operator_does_is_in_the_log(tmp_path: Path) -> None:
     assert "INFO master: worker1 is woken\n" in log
 
 
+def test_status_that_cannot_be_written(tmp_path: Path) -> None:
+    """What a full disk does not take is one line, and status 1."""
+    with served(tmp_path) as control, Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "trisig", "status", "--control", str(control)]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "trisig: standard output cannot be written: No space left on device\n"
+
+
+SLOW = APP.replace('    with open("ran"', '    import time\n    time.sleep(1)\n    with open("ran"')
+
+
 def test_a_restart_by_two_commands(tmp_path: Path) -> None:
-    """`stop` returns when the next master may have the control socket and the journal."""
-    for _ in range(3):
-        with running(tmp_path, APP, "--journal=journal") as app:
-            wait_until_ready(app)
-            assert trisig("stop", "--control", tmp_path / "control").returncode == 0
-            with running(tmp_path, APP, "--journal=journal") as again:
-                wait_until_ready(again)
-            assert app.wait(20) == 0
-
-
-def test_stop_is_over_when_the_last_handler_is(tmp_path: Path) -> None:
-    """What is running is finished before `stop` returns."""
-    source = APP.replace('    with open("ran"', '    import time\n    time.sleep(0.5)\n    with open("ran"')
-    with running(tmp_path, source) as app:
+    """`stop` returns when what runs is finished, and the next master may have the control socket and the journal."""
+    control = tmp_path / "control"
+    with running(tmp_path, SLOW, "--journal=journal") as app:
         wait_until_ready(app)
-        assert trisig("send", 7, "--control", tmp_path / "control").returncode == 0
-        assert trisig("stop", "--control", tmp_path / "control").returncode == 0
+        assert trisig("send", 7, "--control", control).returncode == 0
+        assert trisig("stop", "--control", control).returncode == 0
         assert (tmp_path / "ran").read_text() == "worker1\n"
-        assert not (tmp_path / "control").exists()
+        assert not control.exists()
+        with running(tmp_path, SLOW, "--journal=journal") as again:
+            wait_until_ready(again)
+        assert app.wait(20) == 0

@@ -106,7 +106,7 @@ MAY_IMPORT = {
     "_thread": "",
     "_tracebacks": "",
     "_waits": "_ledger _queue",
-    "_wires": "",
+    "_wires": "_errors",
     "_worker": (
         "_asking _errors _groups _handlers _late _packing _process _raiser _runner _shared _signum _sources "
         "_table _targets _tracebacks _wires"

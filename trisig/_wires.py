@@ -20,6 +20,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ._errors import reworded
+
 _RAISE_BYTES = 262_144  # 64 processes stay far below what one user may give to pipes
 _PER_CHILD = 7  # what is in MasterEnds, and the pidfd
 _SPARE = 32  # for the birth under way, and what the master has for itself
@@ -34,8 +36,8 @@ def check_descriptors(children: int) -> None:
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = len(os.listdir("/proc/self/fd")) + children * _PER_CHILD  # noqa: PTH208  of names, nothing is made
     if needed > allowed:
-        raise OSError(
-            errno.EMFILE,
+        raise reworded(
+            OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
             f"{children} processes need some {needed + _SPARE} file descriptors, and RLIMIT_NOFILE allows {allowed}; "
             f"open the master with fewer of them, or raise the limit before, as with ulimit -n {needed + _SPARE}",
         )
