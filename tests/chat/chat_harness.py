@@ -50,7 +50,9 @@ class Server:
         return (self.folder / "log").read_text()
 
     def worker_pid(self, number: int) -> int:
-        return int(re.findall(rf"worker{number} +serves, pid (\d+)", self.log)[-1])
+        serves = rf"worker{number} +serves, pid (\d+)"
+        self.wait_for_log(serves)  # the master may be ready a moment before the line is there
+        return int(re.findall(serves, self.log)[-1])
 
     def wait_for_log(self, pattern: str, seconds: float = 15) -> str:
         """Wait until a line of the log matches, and return what its first group matched, or all."""
