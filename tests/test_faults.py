@@ -970,9 +970,9 @@ async def test_what_waits_for_a_stopped_worker_costs_a_byte_each() -> None:
 
     async with trisig.open_master(signals, mules=1) as master:
         with stopped(pid(master)):
+            before = resident()
             executions[0] = 1
             await eventually(lambda: master.statistics().accepted > count // 8, 600)
-            before = resident()
             for number in range(count // 2):
                 signals.send_nowait(1)
                 if number % 10_000 == 0:

@@ -184,12 +184,13 @@ class Child:
         self._ready = False
         try:
             await self._live()
-        except NoMasterError:
-            os._exit(1)  # nobody is left to tell, and the kernel is about to end this process anyway
         except BaseException as error:  # noqa: BLE001  it is reported, and ends the process
             end = peeled(error)
             if not isinstance(end, SystemExit):
-                self._report(end)
+                try:
+                    self._report(end)
+                except NoMasterError:
+                    os._exit(1)  # nobody is left to tell, and the kernel is about to end this process anyway
                 end = SystemExit(1)
             raise end from None  # noqa: ASYNC104  it ends the process, cancelled or not
 
