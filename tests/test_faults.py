@@ -29,7 +29,7 @@ import trio
 from witness import PATIENCE, eventually, gone, pid_of, stopped
 
 import trisig
-from trisig import _children, _zygote
+from trisig import _children, _zygote, _zygotes_end
 from trisig._birth import report
 
 ROOT = Path(__file__).parent.parent
@@ -187,7 +187,7 @@ async def test_a_child_that_keeps_ending_is_given_up_loudly(
 @contextmanager
 def no_forks(monkeypatch: pytest.MonkeyPatch) -> Iterator[memoryview]:
     """While the word is not zero, the zygote's fork fails with EAGAIN; it counts the failures beside it."""
-    fails, fork_child = words(), _zygote._fork_child
+    fails, fork_child = words(), _zygotes_end._fork_child
 
     def fork(master: int, line: Any, birth: Any, body: Any) -> None:
         if fails[0]:
@@ -196,7 +196,7 @@ def no_forks(monkeypatch: pytest.MonkeyPatch) -> Iterator[memoryview]:
         else:
             fork_child(master, line, birth, body)
 
-    monkeypatch.setattr(_zygote, "_fork_child", fork)
+    monkeypatch.setattr(_zygotes_end, "_fork_child", fork)
     yield fails
 
 

@@ -111,7 +111,8 @@ MAY_IMPORT = {
         "_asking _errors _groups _handlers _late _packing _process _raiser _runner _shared _signum _sources "
         "_table _targets _tracebacks _wires"
     ),
-    "_zygote": "_birth _interrupt _kernel",
+    "_zygote": "_birth _interrupt _kernel _zygotes_end",
+    "_zygotes_end": "_birth",
     "postgres": "_handlers _signals _signum _sources _sources._checks _sources._pglink _sources._pgserver",
 }
 

@@ -29,15 +29,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from . import _kernel
-from ._birth import Birth, bear, flush_standard_streams, report, run_and_leave
+from ._birth import Birth, bear, flush_standard_streams, run_and_leave
 from ._interrupt import uninterrupted
+from ._zygotes_end import MAX_FDS, MAX_JOB_BYTES, forget_signals, replace_by_devnull, serve_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-MAX_JOB_BYTES = 65_536
 _LONGEST_BIRTH = 10.0  # seconds until a zygote that makes no child, because it is stopped say, is given up
-MAX_FDS = 252  # SCM_MAX_FD is 253, and one of them is the socket of the birth
 
 
 @uninterrupted
@@ -45,8 +44,8 @@ class Zygote:
     """Forked once when a master opens; forks every child from then on.
 
     The children are children of the process that calls `spawn`, which becomes a child subreaper. They have a process
-    group of their own, SIGINT and SIGTERM ignored, no Python signal handlers and an empty signal mask, and the kernel
-    kills them when this process ends, whatever ends it.
+    group of their own, do nothing at SIGINT and SIGTERM, have no other Python signal handlers and an empty signal mask,
+    and the kernel kills them when this process ends, whatever ends it.
 
     Args:
         become: runs in each new child with the job and the descriptors of `spawn`. The child leaves when it returns:
@@ -190,11 +189,11 @@ class Zygote:
                 for end in ours:
                     end.close()
                 for fd in private_fds:
-                    _replace_by_devnull(fd)
-                _forget_signals()
+                    replace_by_devnull(fd)
+                forget_signals()
                 gc.freeze()  # the collector would write to, and so copy, every page that the children share
                 _kernel.set_name("trisig zygote")
-                bear(master, birth.far, functools.partial(_serve, master, theirs, self._become))
+                bear(master, birth.far, functools.partial(serve_requests, master, theirs, self._become))
 
             intermediate = _in_fresh_thread(functools.partial(_fork_in_own_group, serve))
             birth.far.close()
@@ -349,61 +348,3 @@ def _fork_among_threads() -> int:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
         return os.fork()
-
-
-def _forget_signals() -> None:
-    """Drop what the master does with signals, and unblock them."""
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-    # Both are for the master when they are sent to the whole tree, by a terminal or a supervisor. Not by SIG_IGN,
-    # which would go on in every program that a handler starts.
-    signal.signal(signal.SIGINT, _leave_it)
-    signal.signal(signal.SIGTERM, _leave_it)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _leave_it(_number: int, _frame: object) -> None:
-    """Do nothing, but not in the programs that this one starts."""
-
-
-def _replace_by_devnull(fd: int) -> None:
-    """Let go of a descriptor that some inherited object owns: closed, its number would be reused and closed again."""
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    os.dup2(null, fd, inheritable=False)
-    os.close(null)
-
-
-def _serve(master: int, line: socket.socket, become: Callable[[str, list[int]], None]) -> None:
-    """The life of the zygote: fork a child for each message, leave on EOF."""
-    while True:
-        message, fds, flags, _ = socket.recv_fds(line, MAX_JOB_BYTES, MAX_FDS + 1)
-        if not fds:
-            return
-        for fd in fds:
-            os.set_inheritable(fd, False)  # recv_fds drops its flags argument, MSG_CMSG_CLOEXEC with it
-        with socket.socket(fileno=fds.pop(0)) as birth:
-            if flags & socket.MSG_CTRUNC:
-                # One always arrives: the zygote closed the master's sockets, and opened nothing in their place.
-                report(birth, 0, errno.EMFILE)
-            else:
-                _fork_child(master, line, birth, functools.partial(become, message.decode(), fds))
-        for fd in fds:
-            os.close(fd)
-
-
-def _fork_child(master: int, line: socket.socket, birth: socket.socket, body: Callable[[], None]) -> None:
-    def bear_child() -> None:
-        line.close()
-        bear(master, birth, body)
-
-    try:
-        intermediate = os.fork()
-    except OSError as exc:
-        report(birth, 0, exc.errno or errno.EAGAIN)
-        return
-    if intermediate == 0:
-        run_and_leave(bear_child)
-    os.waitpid(intermediate, 0)
