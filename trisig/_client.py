@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import socket
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,7 @@ def _why(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return nobody if path.parent.exists() else f"there is no directory {path.parent}; {_NAME_IT}"
     if isinstance(error, ConnectionRefusedError):
-        return nobody if stat.S_ISSOCK(path.stat().st_mode) else f"{_kind(path)} is there, no socket; {_NAME_IT}"
+        return f"{_kind(path)} is there, no socket; {_NAME_IT}" if path.is_file() or path.is_dir() else nobody
     if isinstance(error, PermissionError):
         return "only its owner and root may ask the master"
     if error.errno in (errno.EPROTOTYPE, errno.ENOTDIR):

@@ -18,17 +18,12 @@ def check_handler(handler: object) -> None:
     if not callable(handler):
         raise TypeError(f"a handler is a function of one argument, not {handler!r}")
     _check_no_yield(handler, "handler")
-    try:
-        parameters = inspect.signature(handler, follow_wrapped=False)  # what is called is the wrapper
-    except (ValueError, TypeError):
-        return  # a builtin that does not tell
-    try:
-        parameters.bind(0)
-    except TypeError:
+    if not _takes(handler, 0):
         name = name_of(handler)
         raise TypeError(
-            f"handler {name}{parameters} cannot be called with a signal number; write def {name.split('.')[-1]}(signum)"
-        ) from None
+            f"handler {name}{inspect.signature(handler, follow_wrapped=False)} cannot be called with a signal number; "
+            f"write def {name.split('.')[-1]}(signum)"
+        )
 
 
 def check_callable(fn: object, what: str) -> None:
@@ -41,12 +36,21 @@ def check_callable(fn: object, what: str) -> None:
         raise TypeError(f"{what} is a function, not {fn!r}")
     _check_no_yield(fn, what)
     given = {"task_status": None} if takes_task_status(fn) else {}
+    if not _takes(fn, **given):
+        raise TypeError(f"{what} {name_of(fn)} must be callable without arguments")
+
+
+def _takes(fn: Callable[..., object], *arguments: object, **named: object) -> bool:
+    """Whether it can be called like this, as far as it tells."""
     try:
-        inspect.signature(fn, follow_wrapped=False).bind(**given)
-    except ValueError:
-        return
+        parameters = inspect.signature(fn, follow_wrapped=False)  # what is called is the wrapper
+    except (ValueError, TypeError):
+        return True  # a builtin that does not tell
+    try:
+        parameters.bind(*arguments, **named)
     except TypeError:
-        raise TypeError(f"{what} {name_of(fn)} must be callable without arguments") from None
+        return False
+    return True
 
 
 def _check_no_yield(fn: Callable[..., object], what: str) -> None:
@@ -65,12 +69,8 @@ def check_plain(fn: object, what: str) -> None:
     _check_no_yield(fn, what)
     if inspect.iscoroutinefunction(fn):
         raise TypeError(f"{what} {name_of(fn)} is called, not awaited; write def {name_of(fn).split('.')[-1]}()")
-    try:
-        inspect.signature(fn, follow_wrapped=False).bind(None)
-    except ValueError:
-        return  # a builtin that does not tell
-    except TypeError:
-        raise TypeError(f"{what} {name_of(fn)} must take one argument") from None
+    if not _takes(fn, None):
+        raise TypeError(f"{what} {name_of(fn)} must take one argument")
 
 
 def name_of(handler: object) -> str:
