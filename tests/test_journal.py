@@ -94,6 +94,17 @@ async def received(signals: trisig.Signals, count: int) -> list[int]:
     return got
 
 
+# How a program ends that opens a master and raises one signal
+RAISES_ONE = """
+async def main():
+    async with trisig.open_master(signals, workers=1, journal=sys.argv[1]):
+        await signals.send(1)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
 # From one master to the next
 
 
@@ -154,7 +165,8 @@ async def test_what_the_grace_did_not_suffice_for_is_delivered_by_the_next_maste
         assert await received(signals, 3) == [9, 8, 9]
 
 
-SETS_ASIDE = """
+SETS_ASIDE = (
+    """
 import sys, trio, trisig
 
 signals = trisig.Signals()
@@ -169,14 +181,9 @@ async def note(signum):
 async def tell():
     await signals.wait(1)
     print("ended", flush=True)
-
-async def main():
-    async with trisig.open_master(signals, workers=1, journal=sys.argv[1]):
-        await signals.send(1)
-        await trio.sleep_forever()
-
-trio.run(main)
 """
+    + RAISES_ONE
+)
 
 
 async def test_an_async_handler_that_had_ended_does_not_run_again(tmp_path: Path) -> None:
@@ -294,7 +301,8 @@ async def test_handlers_that_are_registered_later_find_nothing_pending(tmp_path:
         assert await received(signals, 1) == [5]
 
 
-KILLS_ITS_PROCESS_THEN_ITS_MASTER = """
+KILLS_ITS_PROCESS_THEN_ITS_MASTER = (
+    """
 import os, signal, sys, trio, trisig
 
 signals = trisig.Signals()
@@ -307,14 +315,9 @@ def note(signum):
     os.kill(os.getppid() if starts == 3 else os.getpid(), signal.SIGKILL)
     while True:
         signal.pause()
-
-async def main():
-    async with trisig.open_master(signals, workers=1, journal=sys.argv[1]):
-        await signals.send(1)
-        await trio.sleep_forever()
-
-trio.run(main)
 """
+    + RAISES_ONE
+)
 
 
 async def test_attempts_are_counted_anew_by_the_next_master(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 import trio
 
 from .streams import EXECUTORS, POOL, RAISERS, TRACKS, Evidence, draw
+from .verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 CONTROLS = ("no-journal", "forgetful")
@@ -124,30 +124,9 @@ def children(master: int) -> dict[int, str]:
     return found
 
 
-@dataclass
-class Verdict:
-    """The sum of it.
-
-    Attributes:
-        duplicated: executions beyond the first, over all signals.
-        lost: signals that were never executed.
-        faults: other broken promises, in words.
-    """
-
-    raised: int = 0
-    executed: int = 0
-    duplicated: int = 0
-    lost: int = 0
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        return not self.lost and not self.faults
-
-
 def judge(evidence: Evidence, deaths: Counter[str]) -> Verdict:
     """Compare what was handled with what was raised, for each process and each raiser."""
-    verdict = Verdict(raised=sum(evidence.returned) + sum(evidence.pool))
+    verdict = Verdict(accepted=sum(evidence.returned) + sum(evidence.pool))
     for executor in EXECUTORS:
         raisers = {track.raiser for track in TRACKS if executor in track.executors}
         repeated = sum(_judge_stream(verdict, evidence, raiser, executor) for raiser in raisers)
@@ -220,7 +199,7 @@ def run(options: argparse.Namespace) -> int:
         trio.run(killer.rage, evidence, options.masters)
         verdict = judge(evidence, killer.deaths)
     print(f"seed {options.seed}")
-    print(f"raised {verdict.raised}, executed {verdict.executed}")
+    print(f"raised {verdict.accepted}, executed {verdict.executed}")
     print(f"duplicated {verdict.duplicated}, lost {verdict.lost}")
     print("killed:", ", ".join(f"{count} {what}" for what, count in killer.did.items()))
     for fault in verdict.faults:
