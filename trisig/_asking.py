@@ -42,7 +42,7 @@ _RAISED: dict[str, type[Exception]] = {
 def answer_of(error: Exception) -> Message:
     """How an error travels."""
     known = type(error).__name__ if type(error).__name__ in _RAISED else "RuntimeError"
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError) and error.strerror is not None:  # made of the parts, not of one text
         name = error.filename if isinstance(error.filename, (str, int)) else None
         return {"error": known, "args": [error.errno, f"{error.strerror}"[:_TEXT], name]}
     return {"error": known, "args": [str(error)[:_TEXT]]}
