@@ -42,7 +42,7 @@ def _seconds(name: str, value: object, *, zero: bool) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
     if not (0 < value < LONGEST or (zero and value == 0)):
-        raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0, not {value}")
+        raise ValueError(f"{name} is a number of seconds {'from' if zero else 'above'} 0 to {LONGEST:g}, not {value}")
 
 
 def path_of(name: str, value: object) -> Path | None:
