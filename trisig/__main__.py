@@ -1,6 +1,6 @@
 """`python -m trisig` is the `trisig` command."""
 
-from ._cli import main
+from ._cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,110 +1,127 @@
-"""`open_master`: a master for the length of a block."""
+"""`open_master`: a master that runs as long as a block."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import Unpack
 
 import trio
 
-from ._groups import unwrapped
-from ._ledger import DeadLetter
-from ._log import no_waiting
-from ._master import Master
-from ._options import Options, path_of
-from ._reopen import open_journal
-from ._shared import shared_bytes
-from ._signals import Signals, application_of
-from ._slots import queue_names
-from ._targets import Topology
-from ._wires import check_descriptors
+from ._api.options import MasterOptions, Options
+from ._api.signals import Signals, application_of
+from ._ipc.descriptors import check_descriptors
+from ._ipc.shared_memory import shared_bytes
+from ._journal.open import open_journal
+from ._linux.activation import hide_from_programs
+from ._master.destinations import queue_names
+from ._master.engine import Engine
+from ._master.master import Master
+from ._remote.server import RemoteServer
+from ._remote.sockets import RemoteSockets, open_sockets
+from ._spool.directory import SpoolDirectory
+from ._util.exception_groups import unwrapped
+from ._util.log import non_blocking_logging
 
 
 @asynccontextmanager
-@trio.lowlevel.enable_ki_protection  # see _interrupt
-async def open_master(
-    signals: Signals,
-    *,
-    workers: int = 1,
-    mules: int = 0,
-    farms: Mapping[str, Sequence[int]] | None = None,
-    spoolers: int = 0,
-    cores: int = 1,
-    grace: float = 10.0,
-    max_attempts: int = 3,
-    max_queued: int = 64_000_000,
-    handler_timeout: float | None = None,
-    on_dead_letter: Callable[[DeadLetter], object] | None = None,
-    journal: str | os.PathLike[str] | None = None,
-) -> AsyncIterator[Master]:
-    """Open a master and its children inside a running `trio.run`; ready when every child is.
+@trio.lowlevel.enable_ki_protection  # see _util/ki_protection
+async def open_master(signals: Signals, **options: Unpack[MasterOptions]) -> AsyncIterator[Master]:
+    """Open a master and its children inside a running `trio.run`; the block begins when every child is ready.
 
-    On leaving, sources stop, services end, what is queued is delivered and the children leave, all within
-    `grace` seconds; what is left then is killed, and what it did not finish is counted in the log. Cancelling
-    the scope around it does the same.
+    When the block ends, sources stop, services end, queued signals are delivered and the children leave, all within
+    `grace` seconds. What has not finished by then is killed, and the log counts its signals. Cancelling the scope
+    around the block does the same.
 
     Args:
         signals: the application.
-        workers: how many workers.
-        mules: how many mules.
-        spoolers: how many spoolers.
-        farms: names of mule farms, each with the numbers of its mules, for example `{"busy": (1, 2)}`.
-        cores: how many async handlers one process may run at a time.
-        grace: seconds that a shutdown may take.
-        max_attempts: how often a handler may end its process before its signal is dead-lettered.
-        max_queued: pending signals at which `send` waits and `send_nowait` raises `trio.WouldBlock`.
-        handler_timeout: seconds after which a process whose handler still runs is killed; None for no limit.
-        on_dead_letter: called in the master with each signal that is dead-lettered; must not block.
-        journal: a file that keeps what is pending even if the master is killed; the next master with the same
-            file delivers it, or refuses with ValueError what is not a journal. None keeps it in memory only.
+        options: see `MasterOptions`.
 
     Raises:
-        TargetError: a target, hook, service or farm names processes that there are not.
-        ValueError, TypeError: another argument that cannot be.
+        TargetError: a target, hook, service or farm names processes that do not exist.
+        ValueError, TypeError: another argument is wrong, or the journal is not a journal or is damaged; or a task is
+            durable and there is no spool.
         ChildFailedError: a child could not start; nothing is left running.
-        OSError: the journal cannot be read or made; the one that is there is left as it is.
-        OSError: there are too few descriptors for so many processes (EMFILE); nothing was started.
-        OSError: the kernel refuses what an event source needs; the message names the limit to raise.
-        trio.BusyResourceError: these signals have an open master already, or another master uses the journal.
+        OSError: the journal cannot be read or made, and the file that is there is left as it is; or the spool cannot be
+            made, read or written; or there are too few
+            descriptors for so many processes (EMFILE), and nothing was started; or the kernel refuses what an event
+            source needs, and the message names the limit to raise.
+        ClusterError: the database of the cluster cannot be used.
+        trio.BusyResourceError: these signals have an open master already, or another master uses the journal, or
+            another node of the cluster has the name.
     """
-    topology = Topology(workers, mules, spoolers, farms or {})
-    options = Options(cores, grace, max_attempts, max_queued, handler_timeout, on_dead_letter)
-    path = path_of("journal", journal)
+    async with open_engine(signals, Options.given_to("open_master", options)) as engine:
+        yield Master(engine)
+
+
+@asynccontextmanager
+@trio.lowlevel.enable_ki_protection  # see _util/ki_protection
+async def open_engine(
+    signals: Signals, options: Options, sockets: RemoteSockets | None = None
+) -> AsyncIterator[Engine]:
+    """Open a master as `open_master` does, and yield its engine, which can do more than users may ask of a `Master`.
+
+    Args:
+        signals: the application.
+        options: of the master.
+        sockets: where it takes signals of other programs; None for what the options say. Given ones stay open.
+    """
+    topology, _, spool = options.topology, options.journal_path, options.spool_path  # checked before anything is opened
     app = application_of(signals)
-    app.check(topology)
+    app.check(topology, has_spool=spool is not None, has_cluster=options.cluster is not None)
     check_descriptors(len(topology.processes()))
-    with app.opening(), no_waiting():
-        master = await _make_master(signals, topology, options, path)
-        try:
+    hide_from_programs()
+    with app.opening(), non_blocking_logging():
+        async with _made(signals, options, sockets) as engine:
             with unwrapped() as body:
                 async with trio.open_nursery() as nursery:
-                    master.begin()
+                    engine.begin()
                     try:
-                        await nursery.start(master.run)
+                        await nursery.start(engine.run)
+                        await nursery.start(engine.run_services, Master(engine))
                         # Cancelled at its last step, `run` has started and ended: then there is no master to yield.
                         await trio.lowlevel.checkpoint_if_cancelled()
                         with body:
-                            yield master
+                            yield engine
                     finally:
                         with trio.CancelScope(shield=True):
-                            await master.end()
-        finally:
-            master.report()
+                            await engine.end()
 
 
-async def _make_master(signals: Signals, topology: Topology, options: Options, journal: Path | None) -> Master:
-    """A master that has taken over what the one before it left in the journal, if there is one."""
-    if journal is None:
-        return Master(signals, topology, options, None)
-    slots = len(topology.processes())
-    names = queue_names(topology)
-    kept, pending = await open_journal(journal, names, slots, shared_bytes(slots))
+@asynccontextmanager
+@trio.lowlevel.enable_ki_protection
+async def _made(signals: Signals, options: Options, sockets: RemoteSockets | None) -> AsyncIterator[Engine]:
+    """An engine that has not begun, for a block; at its end the log says what was not delivered."""
+    opened = await open_sockets(options.addresses) if sockets is None else sockets
     try:
-        master = Master(signals, topology, options, kept)
+        engine = await _make_engine(signals, options)
+        if opened.listeners:
+            server = RemoteServer(signals, opened, closes=sockets is None)
+            engine.add_service(server.serve, opened.fds)
+        try:
+            yield engine
+        finally:
+            engine.report()
+    finally:
+        if sockets is None:
+            opened.close()
+
+
+async def _make_engine(signals: Signals, options: Options) -> Engine:
+    """Make an engine that has taken over what an earlier master left in the journal, if there is one."""
+    topology, path, spool = options.topology, options.journal_path, options.spool_path
+    directory = None if spool is None else await trio.to_thread.run_sync(SpoolDirectory, spool)
+    if path is None:
+        return Engine(signals, topology, options, None, directory)
+    slots, messages = len(topology.processes()), application_of(signals).has_messages
+    retried = [signum for signum, one in application_of(signals).handlers.items() if one.handling.retry is not None]
+    shared = shared_bytes(slots)
+    names = queue_names(topology, messages=messages, cluster=options.cluster is not None)
+    journal, pending = await open_journal(path, names, slots, shared, retried=retried)
+    try:
+        engine = Engine(signals, topology, options, journal, directory)
     except BaseException:
-        kept.close()
+        journal.close()
         raise
-    master.go_on_with(pending)
-    return master
+    engine.resume_from(pending)
+    return engine

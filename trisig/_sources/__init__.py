@@ -1,8 +1,8 @@
 """The event sources that come with trisig, and how they cross a process boundary.
 
 A child adds a source by sending its spec (`to_spec`) to the master, where `from_spec` makes it again. PostgreSQL
-notifications and whatever an application writes itself are sources too; they are not made of plain data and are
-added in the master.
+notifications and an application's own sources are not made of plain data; they are added in the master. `base` says
+which class to subclass for a new source.
 """
 
 from __future__ import annotations
@@ -10,35 +10,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._course import BuiltinSource, Course, SharingSource, is_tied
-from ._engines import Engines, open_engines
-from .base import EventSource, Send, check_source, describe, key_of, known_as
+from trisig._model.text import describe
+
+from .base import EventSource, Send, check_source, key_of, with_key
 from .cron import CronSource
+from .engines import Engines, open_engines
 from .files import FileSource
+from .occurrences import Occurrence, Occurrences
+from .source_run import BuiltinSource, EngineSource, SourceRun, is_owned_by_entry
 from .timers import RbTimerSource, TimerSource
 
 __all__ = [
     "BuiltinSource",
-    "Course",
     "CronSource",
+    "EngineSource",
     "Engines",
     "EventSource",
     "FileSource",
+    "Occurrence",
+    "Occurrences",
     "RbTimerSource",
     "Send",
-    "SharingSource",
+    "SourceRun",
     "TimerSource",
     "check_source",
     "describe",
     "from_spec",
-    "is_tied",
+    "is_owned_by_entry",
     "key_of",
     "open_engines",
+    "with_key",
 ]
 
 
 def from_spec(spec: Mapping[str, Any]) -> BuiltinSource:
     """Make the source that `to_spec` described, and give it the same key.
+
+    Args:
+        spec: plain data, from this process or another one.
 
     Raises:
         TypeError: a part is missing, superfluous or of another type.
@@ -46,10 +55,10 @@ def from_spec(spec: Mapping[str, Any]) -> BuiltinSource:
         OSError: a path that cannot be monitored.
     """
     parts = dict(spec)
-    key, tied = parts.pop("key", None), parts.pop("tied", False)
+    key, owned_by_entry = parts.pop("key", None), parts.pop("owned_by_entry", False)
     source = _make(parts)
-    source.tied = tied
-    return source if key is None else known_as(source, key)
+    source.owned_by_entry = owned_by_entry
+    return source if key is None else with_key(source, key)
 
 
 def _make(parts: dict[str, Any]) -> BuiltinSource:
@@ -63,4 +72,4 @@ def _make(parts: dict[str, Any]) -> BuiltinSource:
         case "file":
             return FileSource(**parts)
         case kind:
-            raise ValueError(f"unknown kind of source {kind!r}; there are timer, rb_timer, cron and file")
+            raise ValueError(f"unknown kind of source {kind!r}; expected timer, rb_timer, cron or file")

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from trisig._signum import check_signum
+from trisig._model.signum import check_signum
+from trisig._model.text import printable
 
-from ._checks import check_iterations
-from ._course import BuiltinSource
-from ._engines import Engines
-from ._watcher import Monitor
-from .base import printable
+from .checks import check_bool, check_delay, check_iterations
+from .engines import Engines
+from .monitor import Monitor
+from .rules import Rules
+from .source_run import BuiltinSource
 
 
 class FileSource(BuiltinSource):
@@ -29,6 +30,9 @@ class FileSource(BuiltinSource):
         path: file or directory; a relative one is meant from the current directory of now.
         iterations: how many signals to raise; 0 is no limit.
         missing_ok: wait for a path that does not exist yet.
+        recursive: of a directory, monitor all that is below it, too.
+        match: a glob for the names of what changes in a directory, for example `*.py`; None for everything.
+        settle: seconds without a further change before the signal is raised; at most ten times that.
         there: whether the path exists; None looks now.
 
     Raises:
@@ -45,18 +49,25 @@ class FileSource(BuiltinSource):
         *,
         iterations: int = 0,
         missing_ok: bool = False,
+        recursive: bool = False,
+        match: str | None = None,
+        settle: float = 0.0,
         there: bool | None = None,
     ) -> None:
         self.signum = check_signum(signum)
         self.path = _absolute(path)
         self.iterations = check_iterations(iterations)
-        self.missing_ok = _check_bool(missing_ok, "missing_ok")
+        self.missing_ok = check_bool(missing_ok, "missing_ok")
+        self.recursive = check_bool(recursive, "recursive")
+        self.rules = Rules(_check_match(match), check_delay(settle, "settle"))
         self._there = _is_there(self.path, missing_ok=missing_ok) if there is None else there
 
     @property
     def name(self) -> str:
-        """What logs and statistics call it."""
-        return f"file monitor of signal {self.signum} on {printable(self.path)}"
+        """What logs and statistics call the monitor."""
+        tree = ", recursively" if self.recursive else ""
+        match = f", {printable(self.rules.match)}" if self.rules.match else ""
+        return f"file monitor of signal {self.signum} on {printable(self.path)}{tree}{match}"
 
     def parts(self) -> dict[str, Any]:
         """The arguments that make an equal one."""
@@ -66,13 +77,16 @@ class FileSource(BuiltinSource):
             "path": self.path,
             "iterations": self.iterations,
             "missing_ok": self.missing_ok,
+            "recursive": self.recursive,
+            "match": self.rules.match,
+            "settle": self.rules.settle,
             "there": self._there,
         }
 
     @contextmanager
     def arm(self, engines: Engines) -> Iterator[Monitor]:
         """Watch the path; if it has come or gone since the source last knew, that is the first change."""
-        with engines.watcher.monitor(self.path) as monitor:
+        with engines.watcher.monitor(self.path, rules=self.rules, recursive=self.recursive) as monitor:
             if monitor.missing == self._there:
                 monitor.note(changed=True)
             try:
@@ -97,10 +111,12 @@ def _absolute(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     return os.path.join(os.getcwd(), text)
 
 
-def _check_bool(value: object, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{what} must be True or False, not {value!r}")
-    return value
+def _check_match(match: object) -> str | None:
+    if match is not None and not isinstance(match, str):
+        raise TypeError(f"match must be a str such as '*.py', or None for everything, not {match!r}")
+    if match == "":
+        raise ValueError("match is empty and fits no name; write None for everything")
+    return match
 
 
 def _is_there(path: str, *, missing_ok: bool) -> bool:

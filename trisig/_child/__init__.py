@@ -1,0 +1,1 @@
+"""What runs in a child, and never in the master."""

@@ -1,0 +1,54 @@
+"""When a process has lived for long enough, and asks the master to replace it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+import trio
+
+from trisig._linux.resident import resident_bytes
+from trisig._model.life_limits import LifeLimits
+
+_LOOKS_APART_S = 0.5  # at the memory: a system call and a few microseconds
+
+
+class Wear:
+    """Watches the limits of one process.
+
+    Args:
+        limits: of this process.
+        ask: called once, with the reason, when one is reached.
+    """
+
+    def __init__(self, limits: LifeLimits, ask: Callable[[str], object]) -> None:
+        self._limits = limits
+        self._ask = ask
+        self._asked = limits == LifeLimits()
+        self._next_look = 0.0
+
+    async def watch_age(self) -> None:
+        """Ask when the process is old."""
+        if self._limits.age is not None:
+            await trio.sleep(self._limits.age)
+            self._reached(f"is {self._limits.age:.3g} s old")
+
+    def look(self, handled: int) -> None:
+        """Look at the other limits; called after some handlers.
+
+        Args:
+            handled: how many signals and tasks the process has begun to handle.
+        """
+        if self._asked:
+            return
+        if self._limits.handled is not None and handled >= self._limits.handled:
+            self._reached(f"has handled {handled} signals")
+        elif self._limits.rss is not None and (now := monotonic()) >= self._next_look:
+            self._next_look = now + _LOOKS_APART_S
+            if (rss := resident_bytes()) >= self._limits.rss:
+                self._reached(f"has {rss / 2**20:.0f} MiB of memory resident")
+
+    def _reached(self, why: str) -> None:
+        if not self._asked:
+            self._asked = True
+            self._ask(why)

@@ -1,0 +1,5 @@
+"""The `trisig` command."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""The master: the only part that knows both ends."""

@@ -1,0 +1,82 @@
+"""Nobody waits behind a stalled process.
+
+What a process was given of a shared queue is an estimate, and that can be wrong: a handler may suddenly take long, a
+process may be stopped. So whatever a process holds unread without making progress, while another process is free, is
+taken back out of its pipe after `STALL_S` and given to the free one. Work stealing, by the master.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import trio
+
+from trisig._model.lane import Lane
+from trisig._util.ki_protection import ki_protected
+
+from .delivery import STALL_S, Delivery
+from .slots import Pool, Slot, request_bells
+
+
+@ki_protected
+class Rebalancer:
+    """Watches the pools of one master.
+
+    Args:
+        pools: all of them.
+        delivery: what destinations share; its alarm says when to look.
+        nudge: makes the process of a slot ring, if it can.
+    """
+
+    def __init__(self, pools: Collection[Pool], delivery: Delivery, nudge: Callable[[Slot], None]) -> None:
+        self._pools = pools
+        self._delivery = delivery
+        self._nudge = nudge
+
+    async def watch(self) -> None:
+        """Take back what stalled processes hold, until cancelled."""
+        while True:
+            with self._delivery.stall_alarm:
+                await trio.sleep_forever()
+            self._delivery.stall_alarm = trio.CancelScope()
+            # Every pool, before `any` decides.
+            look_again = [self._rebalance(pool) for pool in self._pools]
+            if any(look_again):
+                self._delivery.check_for_stalls_soon()
+
+    def _rebalance(self, pool: Pool) -> bool:
+        """Reclaim from the stalled members of a pool, if others are free; whether there may be more to take soon."""
+        holding = [slot for slot in pool.members if self._holds_unread(slot)]
+        pool.has_unread = bool(holding)
+        if not holding:
+            return False
+        if not (pool.idle or pool.find_idle()):
+            self._delivery.short.set()
+            request_bells(pool.members, self._delivery)  # whoever becomes free rings, and that sets the alarm again
+            return False
+        now = trio.current_time()
+        stalled = [slot for slot in holding if now - (slot.last_progress or 0.0) >= STALL_S]
+        for slot in stalled:
+            if not slot.reclaimed and slot.lane is not None:
+                self._reclaim(slot, slot.lane)
+        return len(stalled) < len(holding)
+
+    def _holds_unread(self, slot: Slot) -> bool:
+        """Whether a process has not started some of what it was given of a shared queue."""
+        if slot.lane is None or not slot.lane.shared:
+            return False
+        slot.read_marks()
+        return slot.lane.waiting() > 0
+
+    def _reclaim(self, slot: Slot, lane: Lane) -> None:
+        if not slot.reclaim_unread(lane):
+            return
+        for pool in slot.pools:
+            pool.reset_pace()
+        request_bells((slot,), self._delivery)
+        slot.deliver()
+        if not lane.busy:
+            slot.last_progress = None
+            self._nudge(slot)  # it has nothing left that would make it ring
+        for pool in slot.pools:
+            pool.deliver()

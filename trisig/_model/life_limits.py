@@ -1,0 +1,29 @@
+"""After how much a process is replaced in order, by another one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import random
+
+import msgspec
+
+SPREAD = 0.1  # of each limit, by which that of a process is prolonged at most
+
+
+class LifeLimits(msgspec.Struct, frozen=True):
+    """What ends the life of a process in order; None for what does not.
+
+    Attributes:
+        handled: how many signals and tasks it has begun to handle.
+        age: for how many seconds it has been ready.
+        rss: how many bytes of memory it has resident.
+    """
+
+    handled: float | None = None
+    age: float | None = None
+    rss: float | None = None
+
+    def of_one(self, draw: Callable[[], float] = random) -> LifeLimits:
+        """The limits of one process: each up to a tenth more, so that processes of one age do not end together."""
+        limits = (self.handled, self.age, self.rss)
+        return LifeLimits(*(None if limit is None else limit * (1 + SPREAD * draw()) for limit in limits))

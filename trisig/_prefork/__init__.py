@@ -1,0 +1,1 @@
+"""The zygote, which forks every child."""

@@ -1,0 +1,1 @@
+"""The connection behind `trisig.postgres`."""

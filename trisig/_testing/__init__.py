@@ -1,0 +1,1 @@
+"""What runs an application in the process of its test."""
