@@ -1,0 +1,1 @@
+"""Durable jobs: files in a directory, in the format of uWSGI's spooler."""

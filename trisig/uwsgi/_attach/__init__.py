@@ -1,0 +1,1 @@
+"""The module `uwsgi` in a process that trisig did not start."""

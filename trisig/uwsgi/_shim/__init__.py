@@ -1,0 +1,1 @@
+"""On the path of attached programs, for one module."""
