@@ -5,8 +5,9 @@
     @notification(signals, "orders", "postgresql://app@db/shop", target="mule")
     async def orders_changed(signum: int) -> None: ...
 
-The master listens, with one connection for all channels of one conninfo. A signal carries no data: the payload of a
-notification is not passed on. Keep what there is to do in a table, and let the handler look there.
+The master listens, with one connection for all channels of one conninfo. The handler finds the payload of its
+notification in `signals.event().payload`; it is None if a thousand others waited to be raised. Keep what must not be
+missed in a table, and let the handler look there.
 
 PostgreSQL keeps no notification for a client that is not connected. After the connection was lost and made again, each
 channel's signal is raised once, whether or not there was one, and the log says so.
@@ -18,23 +19,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
-from ._handlers import Handler
-from ._signals import Signals
-from ._signum import check_signum
-from ._sources import Engines, SharingSource
-from ._sources._checks import check_iterations
+from ._api.events import on_source
+from ._api.signals import Signals
+from ._model.handlers import Handler
+from ._model.handling import Handling, HandlingOptions
+from ._model.signum import check_signum
+from ._sources import Engines, EngineSource
+from ._sources.checks import check_iterations
 
 try:
-    from ._sources._pglink import Link, Listener
-    from ._sources._pgserver import server_of
+    from ._cluster.postgres.cluster import Cluster
+    from ._sources.postgres.link import Link, Listener
+    from ._sources.postgres.server import server_of
 except ImportError as error:
     raise ImportError(
         f'trisig.postgres needs psycopg 3: python -m pip install ".[postgres]" in a checkout of trisig ({error})'
     ) from None
 
-__all__ = ["PostgresSource", "add_postgres", "notification"]
+__all__ = ["Cluster", "PostgresSource", "add_postgres", "notification"]
 
 H = TypeVar("H", bound=Handler)
 
@@ -42,7 +46,7 @@ H = TypeVar("H", bound=Handler)
 LONGEST_CHANNEL = 63
 
 
-class PostgresSource(SharingSource):
+class PostgresSource(EngineSource):
     """Raises a signal for each notification on a channel.
 
     The master counts as open once the server listens or the first attempt at that has failed. A server that cannot be
@@ -69,11 +73,11 @@ class PostgresSource(SharingSource):
 
     @property
     def name(self) -> str:
-        """What logs and statistics call it."""
+        """What logs and statistics call the source."""
         return f"postgres notification of signal {self.signum} on {self.channel!r}"
 
     def arm(self, engines: Engines) -> AbstractContextManager[Listener]:
-        """Have the server tell of notifications."""
+        """Listen to the channel."""
         return engines.shared(Link, self._server).listening(self.channel, self.name)
 
 
@@ -106,10 +110,15 @@ def notification(
     target: str = "worker",
     signum: int | None = None,
     iterations: int = 0,
+    **handling: Unpack[HandlingOptions],
 ) -> Callable[[H], H]:
     """Decorate a handler that runs at each notification; see `add_postgres` and `Signals.register`."""
-    return signals._on(  # noqa: SLF001  what `Signals.timer` and its like are made of
-        lambda number: PostgresSource(number, channel, conninfo, iterations=iterations), target, signum
+    return on_source(
+        signals,
+        lambda number: PostgresSource(number, channel, conninfo, iterations=iterations),
+        target,
+        signum,
+        Handling.given(**handling),
     )
 
 

@@ -1,0 +1,1 @@
+"""What a master does as a node of a cluster."""

@@ -1,0 +1,1 @@
+"""A cluster whose nodes meet in a PostgreSQL database."""
