@@ -1,55 +1,29 @@
 """What every test must leave behind: nothing.
 
 A process, a file descriptor or a thread that was not there before the test is a leak, and the test that leaked fails.
-The kernel is asked, not our own bookkeeping: what nobody remembers is what leaks.
+What is there is asked of the kernel (`support/kernel_view`).
 """
 
 import gc
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from kernel_view import children, descriptors, threads
 
-from trisig import _kernel
+from trisig._linux import prctl
 
-TASKS = Path("/proc/self/task")
-DESCRIPTORS = Path("/proc/self/fd")
+# An example's time says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)
+settings.load_profile("untimed")
+
 # `Thread.join` returns a moment before the kernel forgets the thread.
 THREAD_EXIT_SECONDS = 1.0
-
-
-def children() -> set[int]:
-    """The processes that this one has to reap, zombies included."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return set()
-    found: set[int] = set()
-    for task in TASKS.iterdir():
-        with suppress(FileNotFoundError):  # a thread that trio kept for its next call has just ended
-            found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return found
-
-
-def descriptors() -> dict[int, str]:
-    """The open file descriptors and what each is open on; the one that lists them is gone when it is asked."""
-    found = {}
-    for number in os.listdir(DESCRIPTORS):  # noqa: PTH208  a lazy listing would find itself open
-        with suppress(FileNotFoundError):
-            found[int(number)] = str((DESCRIPTORS / number).readlink())
-    return found
-
-
-def threads() -> dict[int, str]:
-    """The threads and their names, without those that trio keeps for its next call and ends itself when idle."""
-    names = {thread.native_id: thread.name for thread in threading.enumerate()}
-    found = {task: names.get(task, "unknown to Python") for task in (int(entry.name) for entry in TASKS.iterdir())}
-    return {task: name for task, name in found.items() if not name.startswith("Trio thread")}
 
 
 def describe(what: str, left: object) -> list[str]:
@@ -68,11 +42,12 @@ def end(pids: set[int]) -> None:
 def new_threads(before: dict[int, str]) -> dict[int, str]:
     """The threads that are still there once those that are just ending are gone."""
     give_up = time.monotonic() + THREAD_EXIT_SECONDS
-    while (left := {task: name for task, name in threads().items() if task not in before}) and (
-        time.monotonic() < give_up
-    ):
+    while True:
+        is_late = time.monotonic() > give_up  # asked before the look: this process may lose time itself
+        left = {task: name for task, name in threads().items() if task not in before}
+        if not left or is_late:
+            return left
         time.sleep(0.002)
-    return left
 
 
 def new_descriptors(before: dict[int, str]) -> dict[int, str]:
@@ -82,14 +57,42 @@ def new_descriptors(before: dict[int, str]) -> dict[int, str]:
     return dict(descriptors().items() - before.items())
 
 
+def pytest_collection_finish() -> None:
+    """Hide what the collection has made from the collector, which a master asks for open files before it forks.
+
+    A million objects of pytest's own, looked at for each master, were two thirds of the time of a test.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> Iterator[None]:
+    """Let programs that tests start take SIGINT as usual: a script's background job inherits it as ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let masters that tests start listen nowhere near those of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+        patch.delenv("TRISIG_CONTROL", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def leaves_nothing() -> Iterator[None]:
     """Fail a test that leaves a child, a zombie, an open file descriptor or a thread."""
     pids, fds, tasks = children(), descriptors(), threads()
-    inherits = _kernel.is_child_subreaper()
+    inherits = prctl.is_child_subreaper()
     yield
     # A test may make itself the heir of orphans; those of later tests are not its business.
-    _kernel.set_child_subreaper(on=inherits)
+    prctl.set_child_subreaper(on=inherits)
     left = children() - pids
     end(left)
     problems = [

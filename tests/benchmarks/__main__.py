@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks`: measure, print the tables, write the figures and the plots.
 
-Without options, everything is measured. `--rows`, `--growth` and `--peers` choose; each may be `none`.
+Without options, everything is measured. `--rows`, `--growth`, `--peers` and `--tasks` choose; each may be `none`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from . import plot
 from .figures import Outcome
@@ -26,6 +26,7 @@ from .peers import measure_peers, peers_table
 from .report import rows_table
 from .rows import ROWS, Row
 from .sides import Ours, Result, Side, Theirs, adopt_orphans
+from .tasks import measure_tasks, tasks_table
 
 ROUNDS, FEWER_ROUNDS = 5, 3
 
@@ -46,10 +47,17 @@ def main() -> None:
     growth = shown("\n\n".join(one.as_table() for one in grown))
     results = told("peers", measure_peers, FEWER_ROUNDS) if asked.peers else {}
     peers = shown(peers_table(results) if results else "")
+    carried = told("tasks", measure_tasks, asked.rounds) if asked.tasks else {}
+    tasks = shown(tasks_table(carried) if carried else "")
     if asked.json:
-        write_json(asked.json, machine, outcomes, grown, results)
+        write_json(asked.json, machine, outcomes, grown, {"peers": results, "tasks": carried})
     if asked.docs:
-        write_docs(asked.docs, {"machine": machine, "rows": rows, "growth": growth, "peers": peers}, outcomes, grown)
+        write_docs(
+            asked.docs,
+            {"machine": machine, "rows": rows, "growth": growth, "peers": peers, "tasks": tasks},
+            outcomes,
+            grown,
+        )
 
 
 def arguments() -> argparse.Namespace:
@@ -58,19 +66,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=chooser({row.name: row for row in ROWS}), help="names, with commas between them")
     parser.add_argument("--growth", type=chooser({curve.name: curve for curve in CURVES}), help="names of curves")
     parser.add_argument("--peers", choices=("all", "none"))
+    parser.add_argument("--tasks", choices=("all", "none"))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of the rows, {ROUNDS} if not given")
     parser.add_argument("--uwsgi", default="uwsgi", help="path of the program")
     parser.add_argument("--json", type=Path, help="write all figures to a file")
     parser.add_argument("--docs", type=Path, help="put the tables into a page, and the plots beside it")
     asked = parser.parse_args()
-    everything = asked.rows is asked.growth is asked.peers is None
+    everything = asked.rows is asked.growth is asked.peers is asked.tasks is None
     asked.rows = ROWS if everything else asked.rows or []
     asked.growth = CURVES if everything else asked.growth or []
     asked.uwsgi = shutil.which(asked.uwsgi)
     if asked.rows and not asked.uwsgi:
-        parser.error("there is no uWSGI to compare with: tell its path with --uwsgi, or choose --growth or --peers")
+        parser.error(
+            "there is no uWSGI to compare with: tell its path with --uwsgi, or choose --growth, --peers or --tasks"
+        )
     asked.uwsgi = str(Path(asked.uwsgi or "").absolute())
     asked.peers = everything or asked.peers == "all"
+    asked.tasks = everything or asked.tasks == "all"
     return asked
 
 
@@ -128,14 +140,14 @@ def processor() -> str:
 
 
 def write_json(
-    path: Path, machine: str, outcomes: Iterable[Outcome], grown: Iterable[Grown], peers: dict[str, list[Result]]
+    path: Path, machine: str, outcomes: Iterable[Outcome], grown: Iterable[Grown], others: dict[str, Any]
 ) -> None:
     """Write every figure of every round."""
     figures = {
         "machine": machine,
         "rows": [outcome.as_json() for outcome in outcomes],
         "growth": [one.as_json() for one in grown],
-        "peers": peers,
+        **others,
     }
     path.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -54,7 +54,7 @@ def test_ratio_is_taken_round_by_round() -> None:
 )
 def test_target_is_a_least_or_a_most(better: str, value: float, reached: bool) -> None:  # noqa: FBT001  a parameter
     """Whether a ratio reaches its target depends on what is better."""
-    assert Metric("", "", better, 8).reached(value) is reached  # type: ignore[arg-type]
+    assert Metric("", "", better, 8).reached(value) is reached  # type: ignore[arg-type]  # a literal
 
 
 def test_nothing_by_nothing_is_equal() -> None:

@@ -3,14 +3,15 @@
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import perf_counter_ns
 
 import trio
 
 import trisig
-from trisig._signals import application_of
+from trisig._api.signals import application_of
+from trisig._child.verbs import ChildVerbs
 
 from .evidence import Evidence
 from .plan import ECHO, ECHOES, HANDLED, RAISERS, SELF_ECHO, SLOTS, Kind, cycle
@@ -32,7 +33,7 @@ class Application:
         self.quota = quota
         self._seed = seed
         self._slot = -1
-        self._marks: memoryview | None = None
+        self._marks = memoryview(b"")
         self.signals.on_start()(self._wake_up)
         for signum, kind in (HANDLED | ECHOES).items():
             self.signals.register(signum, kind.target, self._handler(kind))
@@ -41,9 +42,11 @@ class Application:
 
     def _wake_up(self) -> None:
         self._slot = SLOTS.index(trisig.current_process().name)
-        self._marks = application_of(self.signals).link._runner._marks
+        verbs = application_of(self.signals).verbs
+        assert isinstance(verbs, ChildVerbs)
+        self._marks = verbs._runner._marks
 
-    def _service(self, raiser: int) -> Callable[[], object]:
+    def _service(self, raiser: int) -> Callable[[], Awaitable[None]]:
         async def raise_all() -> None:
             await self.raise_all(raiser)
 
@@ -70,13 +73,14 @@ class Application:
     # Handlers
 
     def _handler(self, kind: Kind) -> Callable[[int], object]:
-        return {
+        handlers: dict[str, Callable[[int], object]] = {
             "plain": self._plain,
             "slow": self._slow,
             "aside": self._aside,
             "echo": lambda _signum: self._plain(_signum, ECHO),
             "self": lambda _signum: self._plain(_signum, SELF_ECHO),
-        }[kind.style]
+        }
+        return handlers[kind.style]
 
     def _plain(self, _signum: int, echo: int | None = None) -> None:
         queue, place = self.evidence.identify(self._slot, self._marks)

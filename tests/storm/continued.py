@@ -19,9 +19,12 @@ import trio
 import trio.lowlevel
 
 import trisig
-from trisig import _children, _recovery
+from tests.support.restarts import restarting
+from trisig._journal import recovery
+from trisig._master.restart import RestartPolicy
+from trisig._util.backoff import Backoff
 
-from .streams import POOL, RAISERS, TOPOLOGY, TRACKS, Evidence, Track
+from .streams import MULES, POOL, RAISERS, TRACKS, WORKERS, Evidence, Track
 
 BREATH = 200  # signals that a raiser raises before it lets others run
 SLOW = 10  # of so many numbers, one is handled slowly
@@ -99,7 +102,9 @@ class Application:
 async def live(application: Application, journal: str | None) -> None:
     """Run until everything is raised and done."""
     print("opening", flush=True)
-    async with trisig.open_master(application.signals, **TOPOLOGY, journal=journal, max_attempts=1000) as master:
+    async with trisig.open_master(
+        application.signals, workers=WORKERS, mules=MULES, journal=journal, max_attempts=1000
+    ) as master:
         print("ready", flush=True)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(application.raise_in_master)
@@ -115,10 +120,9 @@ def main(journal: str, evidence: str, length: str, control: str = "") -> None:
     application = Application(Evidence(Path(evidence), int(length)))
     with ExitStack() as patches:
         # Many deaths in a row are no reason to slow down or to give up here.
-        patches.enter_context(patch.object(_children, "_TRIES", sys.maxsize))
-        patches.enter_context(patch.object(_children, "_LONGEST_PAUSE", 0.1))
+        patches.enter_context(restarting(RestartPolicy(Backoff(0.1, 0.1, steady=1.0), tries=sys.maxsize)))
         if control == "forgetful":
-            patches.enter_context(patch.object(_recovery, "_mark_finished", lambda *_: None))
+            patches.enter_context(patch.object(recovery, "_mark_finished", lambda *_: None))
         if sys.stdin.readline():
             trio.run(live, application, None if control == "no-journal" else journal)
 

@@ -3,13 +3,9 @@
 import mmap
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-from unittest.mock import patch
 
-from trisig._dispatcher import Dispatcher, Slot
-from trisig._ledger import STARTED, WINDOW, DeadLetter, Lane, Ledger, Queue
+import trisig
+from trisig._model.lane import STARTED, WINDOW
 
 from .plan import QUEUES, RAISERS, SLOTS
 
@@ -20,7 +16,7 @@ def _words(count: int) -> memoryview:
     return memoryview(mmap.mmap(-1, count * 8)).cast("Q")
 
 
-class Evidence:
+class Evidence(trisig.Instrument):
     """Counts that outlive the processes which make them.
 
     Attributes:
@@ -31,7 +27,7 @@ class Evidence:
         executions: by queue, how often the handler ran for each place.
         disorder: by slot, how often one of its own signals came after a younger one.
         raw: what reached the dispatcher, in order.
-        queued: by queue, what was put into it, in order.
+        queued_in: by queue, what was put into it, in order.
         unfinished: how often a start of an id was found unfinished, by queue and place.
     """
 
@@ -44,30 +40,46 @@ class Evidence:
         self.executions = [mmap.mmap(-1, capacity) for _ in QUEUES]
         self._next = _words(len(SLOTS))
         self._ids = [_words(WINDOW) for _ in SLOTS]
-        self._slots: dict[int, int] = {}
         self.raw = bytearray()
-        self.queued: defaultdict[str, bytearray] = defaultdict(bytearray)
+        self.queued_in: defaultdict[str, bytearray] = defaultdict(bytearray)
         self.unfinished: Counter[tuple[str, int]] = Counter()
 
     # In the master
 
-    def begin(self, slot: str, marks: object) -> None:
-        """A new process fills a slot."""
-        self._slots[id(marks)] = SLOTS.index(slot)
-        self._next[SLOTS.index(slot)] = 0
+    def raised(self, process: str, signals: bytes) -> None:
+        """Note what reached the dispatcher."""
+        self.raw += signals
 
-    def note_sent(self, lane: Lane) -> None:
-        """Note the ids of what the lane took last, before it is written to the pipe."""
-        flight, ids = lane._flights[-1], self._ids[self._slots[id(lane._marks)]]
-        first = QUEUES.index(flight.queue.name) * _PLACES + flight.start
-        index, size = flight.number % WINDOW, len(flight.data)
+    def queued(self, destination: str, position: int, signals: bytes) -> None:
+        """Note what joins a queue."""
+        assert position == len(self.queued_in[destination]), "two signals share a place"
+        self.queued_in[destination] += signals
+
+    def process_started(self, process: trisig.ProcessInfo) -> None:
+        """Forget what the last process in this slot ran."""
+        self._next[SLOTS.index(process.name)] = 0
+
+    def sent(self, process: str, number: int, destination: str, position: int, signals: bytes) -> None:
+        """Note the ids of signals, before they are written to the pipe."""
+        ids = self._ids[SLOTS.index(process)]
+        first = QUEUES.index(destination) * _PLACES + position
+        index, size = number % WINDOW, len(signals)
         head = min(size, WINDOW - index)
         ids[index : index + head] = memoryview(array("Q", range(first, first + head)))
         ids[: size - head] = memoryview(array("Q", range(first + head, first + size)))
 
+    def redelivered(self, destination: str, position: int, signals: bytes, *, blamed: bool) -> None:
+        """Note a start that was found unfinished."""
+        if blamed:
+            self.unfinished[destination, position] += 1
+
+    def dead_lettered(self, letter: trisig.DeadLetter, position: int) -> None:
+        """Note the last unfinished start of a signal that is given up."""
+        self.unfinished[letter.destination, position] += 1
+
     def missing(self) -> int:
         """How many of the signals in the queues were not executed yet."""
-        return sum(self.executions[queue][: len(self.queued[name])].count(0) for queue, name in enumerate(QUEUES))
+        return sum(self.executions[queue][: len(self.queued_in[name])].count(0) for queue, name in enumerate(QUEUES))
 
     # In a child
 
@@ -82,40 +94,3 @@ class Evidence:
 
     def count(self, queue: int, place: int) -> None:
         self.executions[queue][place] += 1
-
-
-@contextmanager
-def watching(evidence: Evidence) -> Iterator[None]:
-    """Have the accounting of the masters made meanwhile seen from outside; it goes on as before."""
-    accept, queue, send, attach = Dispatcher.accept, Ledger.accept, Lane.send, Dispatcher.attach
-    blame = Ledger.blame
-
-    def accept_seen(dispatcher: Dispatcher, signals: bytes, *rest: Any) -> None:
-        evidence.raw += signals
-        accept(dispatcher, signals, *rest)
-
-    def queue_seen(ledger: Ledger, into: Queue, data: bytes) -> None:
-        evidence.queued[into.name] += data
-        queue(ledger, into, data)
-
-    def attach_seen(dispatcher: Dispatcher, slot: Slot, *rest: Any) -> None:
-        evidence.begin(slot.name, slot.memory.marks)
-        attach(dispatcher, slot, *rest)
-
-    def send_seen(lane: Lane, source: Queue, limit: int) -> bytes:
-        data = send(lane, source, limit)
-        evidence.note_sent(lane)
-        return data
-
-    def blame_seen(ledger: Ledger, source: Queue, place: int, signum: int) -> DeadLetter | None:
-        evidence.unfinished[source.name, place] += 1
-        return blame(ledger, source, place, signum)
-
-    with (
-        patch.object(Ledger, "blame", blame_seen),
-        patch.object(Dispatcher, "accept", accept_seen),
-        patch.object(Ledger, "accept", queue_seen),
-        patch.object(Lane, "send", send_seen),
-        patch.object(Dispatcher, "attach", attach_seen),
-    ):
-        yield

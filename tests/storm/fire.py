@@ -1,5 +1,6 @@
 """The killer: SIGKILL from outside and from within handlers, SIGSTOP and SIGCONT, deaths of the zygote."""
 
+import os
 import random
 import signal
 from collections import Counter
@@ -27,8 +28,8 @@ class Killer:
     """
 
     def __init__(self, master: trisig.Master, evidence: Evidence, seed: int, quota: int, kills: int) -> None:
-        self._keepers = master._keepers
-        self._zygote = master._zygote._zygote
+        self._keepers = master._engine._children.keepers
+        self._zygote = master._engine._zygotes
         self._evidence = evidence
         self._rng = random.Random(f"{seed} killer")
         self._quota = quota
@@ -62,7 +63,7 @@ class Killer:
 
     def _kill_zygote(self) -> None:
         with suppress(trio.ClosedResourceError, ProcessLookupError):  # it is being replaced
-            signal.pidfd_send_signal(self._zygote.pidfd, signal.SIGKILL)
+            os.kill(self._zygote.pid, signal.SIGKILL)
             self.did["kill of the zygote"] += 1
 
     async def _victim(self) -> str:
@@ -82,7 +83,7 @@ class Killer:
 
     def _is(self, name: str, states: tuple[str, ...]) -> bool:
         keeper = self._keepers[name]
-        return keeper.state in states and keeper._pidfd >= 0 and keeper.pid not in self._doomed
+        return keeper.state in states and keeper.pid not in {0, *self._doomed}
 
     async def _kill(self, name: str) -> None:
         how = self._rng.choices(("kill", "stop, go on, kill", "stop, kill", *WISHES), weights=(10, 2, 2, 3, 3))[0]
@@ -99,5 +100,6 @@ class Killer:
         self._signal(name, signal.SIGKILL)
 
     def _signal(self, name: str, number: int) -> None:
+        now = self._keepers[name]._now
         with suppress(ProcessLookupError, OSError):  # there is none at the moment
-            signal.pidfd_send_signal(self._keepers[name]._pidfd, number)
+            signal.pidfd_send_signal(now.pidfd if now else -1, number)

@@ -2,8 +2,17 @@
 
 import random
 from dataclasses import dataclass
+from typing import TypedDict
 
-TOPOLOGY = {"workers": 4, "mules": 3, "farms": {"busy": (1, 2)}, "spoolers": 1}
+
+class Topology(TypedDict):
+    workers: int
+    mules: int
+    farms: dict[str, tuple[int, ...]]
+    spoolers: int
+
+
+TOPOLOGY: Topology = {"workers": 4, "mules": 3, "farms": {"busy": (1, 2)}, "spoolers": 1}
 CORES = 3
 QUEUES = (
     *("worker1", "worker2", "worker3", "worker4", "mule1", "mule2", "mule3", "spooler1"),

@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-TOPOLOGY = {"workers": 2, "mules": 2}
+WORKERS = MULES = 2
 RAISERS = ("mule1", "master", "thread")  # a service in a child, the master's trio thread, another thread of it
 EXECUTORS = ("worker1", "worker2", "mule2")
 

@@ -79,7 +79,7 @@ def _judge_queues(verdict: Verdict, evidence: Evidence) -> None:
     """Every byte that arrived has its places, and each place was executed once."""
     routed = Counter(dict.fromkeys(HANDLED, 0))
     for queue, name in enumerate(QUEUES):
-        signals = evidence.queued[name]
+        signals = evidence.queued_in[name]
         for signum in set(signals):
             routed[signum] += signals.count(signum)
         executions = evidence.executions[queue][: len(signals)]
@@ -97,7 +97,7 @@ def _judge_queues(verdict: Verdict, evidence: Evidence) -> None:
 def _judge_repeats(verdict: Verdict, evidence: Evidence) -> None:
     """An id runs again only if its process died while it ran, or before that could be told: once a death."""
     for queue, name in enumerate(QUEUES):
-        executions = evidence.executions[queue][: len(evidence.queued[name])]
+        executions = evidence.executions[queue][: len(evidence.queued_in[name])]
         repeated = (place for place, count in enumerate(executions) if count > 1)
         for place in repeated:
             if executions[place] > 1 + evidence.unfinished[name, place]:
@@ -115,7 +115,7 @@ def _judge_ledger(verdict: Verdict, evidence: Evidence, final: trisig.MasterStat
     if sum(process.done for process in final.processes.values()) != final.done:
         verdict.faults.append("what the processes did is not what was done")
     for signum, signal in final.signals.items():
-        if signal.accepted != sum(signals.count(signum) for signals in evidence.queued.values()):
+        if signal.accepted != sum(signals.count(signum) for signals in evidence.queued_in.values()):
             verdict.faults.append(f"the account of signal {signum} is wrong")
 
 

@@ -1,6 +1,6 @@
 """An application as a type checker sees it; nothing here is run.
 
-The two planted mistakes are the control: where stubs hide trio's own types, a checker no longer finds them, and the
+The planted mistakes are the control: where stubs hide trio's own types, a checker no longer finds them, and the
 comments that excuse them become errors themselves (`warn_unused_ignores`).
 """
 
@@ -23,12 +23,45 @@ def tick(signum: int) -> None:
     signals.send_nowait(signum)
 
 
+@signals.cron("@hourly", overlap="skip", retry=trisig.Backoff(1, 60, attempts=5), catch_up="none", late=60)
+async def hourly(signum: int) -> None:
+    """The options of handlers are checked by name and by value."""
+    event: trisig.Event | None = signals.event()
+    path: str | None = None if event is None else event.path
+    print(signum, path)
+
+
+signals.timer(2, overlap="all")  # type: ignore[arg-type]  # no such word
+
+
 @signals.service("workers")
 async def serve(task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """A service may say when it is ready."""
     task_status.started(8000)
     signum: int = await signals.wait()
     await signals.send(signum)
+
+
+@signals.task("mule")
+async def resize(path: str, width: int = 80) -> int:
+    """An async task: `call` gives what awaiting it gives."""
+    return len(path) * width
+
+
+@signals.task("workers")
+def forget(path: str) -> bytes:
+    """A task for several: `call` gives a list."""
+    return path.encode()
+
+
+async def use_tasks() -> None:
+    """Tasks keep the parameters of their functions."""
+    await resize.send("a.png", width=3)
+    size: int = await resize.call("a.png")
+    here: int = await resize("a.png")
+    names: list[bytes] = await forget.configure(delay=1.5).call("a.png")
+    name: bytes = forget("a.png")
+    print(size, here, names, name)
 
 
 async def main() -> None:
@@ -43,9 +76,11 @@ async def main() -> None:
 
 async def mistakes(status: trio.TaskStatus[int]) -> None:
     """What a checker must find."""
-    status.started("8000")  # type: ignore[arg-type]
-    await trio.sleep("1")  # type: ignore[arg-type]
-    await hello("17")  # type: ignore[arg-type]
+    status.started("8000")  # type: ignore[arg-type]  # the mistake
+    await trio.sleep("1")  # type: ignore[arg-type]  # the mistake
+    await hello("17")  # type: ignore[arg-type]  # the mistake
+    await resize.send(17)  # type: ignore[arg-type]  # the mistake
+    forget.send_nowait("a.png", width=3)  # type: ignore[call-arg]  # the mistake
 
 
 trio.run(main)

@@ -1,0 +1,221 @@
+"""How processes of `trisig uwsgi` live and end: lazy applications, mules that end, reload, stop, harakiri."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from uwsgi_program import SECONDS, decorators, running
+
+LAZY = """
+import os, uwsgi
+from notes import note
+note("import", os.getpid() == uwsgi.masterpid())
+def once(signum):
+    note("once", uwsgi.mule_id())
+    uwsgi.signal(6)
+uwsgi.register_signal(5, "mule1", once)
+uwsgi.register_signal(6, "workers", lambda signum: note("six", uwsgi.worker_id(), uwsgi.signal_registered(5)))
+uwsgi.add_rb_timer(5, 0, 1)
+"""
+
+LOCKED = """
+import os, time, uwsgi
+from uwsgidecorators import lock, signal
+from notes import note
+
+@signal(5)
+@lock
+def work(signum):
+    note("work")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+
+@signal(6, target="mule1")
+def more(signum):
+    for _ in range(4):
+        uwsgi.signal(5)
+    note("raised")
+
+@signal(7, target="mule1")
+def end(signum):
+    uwsgi.lock()
+    note("end")
+
+uwsgi.signal(5)
+"""
+
+LIVES = """
+import os, uwsgi
+from notes import note
+note("life", os.environ.get("UWSGI_RELOADS", "0"), uwsgi.is_a_reload)
+uwsgi.atexit = lambda: note("atexit", uwsgi.mule_id())
+uwsgi.register_signal(9, "mule1", lambda signum: None)
+uwsgi.signal(9)
+"""
+
+MULE = """
+import os, sys, time, uwsgi
+from notes import note
+life = int(os.environ.get("UWSGI_RELOADS", "0"))
+first = not os.path.exists("second")
+if first or life:
+    uwsgi.signal_wait(9)  # all processes are there: a master that still opens ends them at once
+if first:
+    open("second", "w").close()
+    note("first", os.getpid())
+    sys.exit(3)
+note("second", os.getpid(), life)
+if life == 0:
+    note("reload", uwsgi.reload())
+elif life == 1:
+    open("touched", "w").close()
+else:
+    uwsgi.stop()
+while True:
+    time.sleep(0.1)  # cut off at the end
+"""
+
+SHARED = """
+import os, time, uwsgi
+from notes import note
+note("early", uwsgi.cache_update("dummy", b"dummy"), uwsgi.cache_get("dummy"))
+def sleepy(signum):
+    note("sleepy", os.getpid())
+    time.sleep(30)
+uwsgi.register_signal(1, "worker1", sleepy)
+uwsgi.register_signal(2, "worker1", lambda signum: note("raised at import"))
+uwsgi.signal(2)
+"""
+
+SHARING = """
+import os, time, uwsgi
+from notes import note
+note("cache", uwsgi.cache_get("dummy"), uwsgi.cache_set("dummy", b"x"), uwsgi.cache_exists("no"), uwsgi.cache_del("no"))
+note("numbers", uwsgi.cache_inc("n", 5), uwsgi.cache_dec("n"), uwsgi.cache_mul("n"), uwsgi.cache_num("n"))
+note("full", uwsgi.cache_set("third", b"x"), uwsgi.cache_keys() == [b"dummy", b"n"], uwsgi.cache_clear())
+note("other", uwsgi.cache_set("a", b"x", 0, "second"), uwsgi.cache_get("a"), uwsgi.cache_get("a", "nothing"))
+note("long", uwsgi.cache_set("a", b"x" * 20, 0, "second"))
+note("metrics", uwsgi.metric_inc("jobs", 5), uwsgi.metric_set_max("jobs", 3), uwsgi.metric_get("jobs"))
+note("metrics", uwsgi.metric_mul("jobs", 2), uwsgi.metric_div("jobs", 5), uwsgi.metric_get("jobs"))
+note("no metric", uwsgi.metric_inc("no"), uwsgi.metric_get("no"))
+while not uwsgi.workers()[0]["pid"]:
+    time.sleep(0.01)
+workers = uwsgi.workers()
+note("workers", sorted(workers[0]) == sorted(
+    ["id", "pid", "requests", "delta_requests", "signals", "exceptions", "status", "rss", "vsz", "running_time",
+     "last_spawn", "respawn_count", "tx", "avg_rt", "apps"]), workers[0]["pid"] > 0, workers[0]["respawn_count"])
+uwsgi.signal(255)
+uwsgi.signal(254)
+while not os.path.exists("began"):
+    time.sleep(0.01)
+uwsgi.signal(254)
+uwsgi.signal(1)
+while True:
+    uwsgi.signal_wait()
+"""
+
+
+def test_a_lazy_application_registers_once_and_its_targets_hold(tmp_path: Path) -> None:
+    """Every process imports it; a timer exists once, and the handler of a mule runs there."""
+    with running(tmp_path, {"app.py": LAZY}, "--lazy-apps", "-p2", "--mule", "app.py") as program:
+        notes = program.wait_for("six 1 True", "six 2 True")
+    assert notes.count("once 1") == 1
+    assert sum(note.startswith("once") for note in notes) == 1
+    assert notes.count("import False") == 4  # two workers, a mule, and the process that only looks
+
+
+def test_a_mule_that_ends_is_restarted_and_the_instance_can_begin_anew(tmp_path: Path) -> None:
+    """After a second; `uwsgi.reload()` and a touched file import everything afresh, and `uwsgi.stop()` ends it."""
+    files = {"app.py": LIVES, "mule.py": MULE, "touched": ""}
+    with running(tmp_path, files, "--mule=mule.py", "--touch-reload=touched", "app.py") as program:
+        assert program.process.wait(SECONDS) == 0, program.log()
+        notes = program.notes()
+    lives = [note for note in notes if note.startswith("life")]
+    assert lives == ["life 0 False", "life 1 True", "life 2 True"]
+    assert notes.count("atexit 1") == 4  # after the first end, and at the end of each life
+    first, second = (next(note.split()[1] for note in notes if note.startswith(word)) for word in ("first", "second"))
+    assert first != second
+    assert not list(Path("/dev/shm").glob(f"trisig-uwsgi-*{program.process.pid}*"))
+
+
+def test_processes_share_caches_and_metrics_and_a_slow_handler_ends_its_process(tmp_path: Path) -> None:
+    """What one process sets another one gets; harakiri shows where the handler was, and the signal is tried again."""
+    options = ["--cache2=name=first,items=2", "--cache2=name=second,blocksize=10", "--metric=name=jobs", "--harakiri=1"]
+    options += [
+        "--cron=0 0 1 1 -1 touch ran",
+        "--unique-cron=0 0 1 1 -1 touch began; while [ ! -e go ]; do sleep 0.1; done",
+    ]
+    files = {"app.py": SHARED, "mule.py": SHARING}
+    with running(tmp_path, files, *options, "--mule=mule.py", "app.py") as program:
+        notes = program.wait_for(
+            "early True b'dummy'",
+            "raised at import",
+            "cache b'dummy' None None None",
+            "numbers True True True 8",
+            "full None True True",
+            "other True None None",
+            "long None",
+            "metrics True True 5",
+            "metrics True True 2",
+            "no metric None 0",
+            "workers True True 0",
+        )
+        program.until(lambda: len({note for note in program.notes() if note.startswith("sleepy")}) >= 2)
+        program.until((tmp_path / "ran").exists)
+        program.until(lambda: "skipped, the last one still runs" in program.log())
+        (tmp_path / "go").touch()
+    assert "in sleepy" in program.log()
+    assert notes.count("early True b'dummy'") == 1
+
+
+def test_an_application_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
+    """With its traceback, and uWSGI's status of need-app."""
+    with running(tmp_path, {"app.py": "import uwsgi\nraise RuntimeError('no database')"}, "app.py") as program:
+        assert program.process.wait(SECONDS) == 22
+    assert "RuntimeError: no database" in program.log()
+    assert "the application cannot be imported" in program.log()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_privileges_are_given_up_before_the_application_is_imported() -> None:
+    """`uid` and `gid` hold in the master and in every child, and there is no way back."""
+    app = """
+import os, uwsgi
+from notes import note
+note("import", os.getresuid(), os.getresgid(), os.environ["COLOUR"])
+uwsgi.post_fork_hook = lambda: note("child", os.getresuid(), os.getresgid(), os.getcwd() == "/")
+"""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        options = ("--uid=65534", "--gid=65534", "--env=COLOUR=blue", "--chdir=/", f"--pidfile={name}/pid")
+        with running(folder, {"app.py": app}, *options, "--wsgi-file", f"{name}/app.py") as program:
+            ids = ((65534,) * 3,) * 2
+            program.wait_for(f"import {ids[0]} {ids[1]} blue", f"child {ids[0]} {ids[1]} True")
+            assert (folder / "pid").read_text().strip() == str(program.process.pid)
+
+
+@pytest.mark.parametrize(("words", "runs"), [(["--signal-overlap=skip"], 1), (["--signal-overlap=5 one"], 2), ([], 5)])
+def test_a_lock_that_skips(tmp_path: Path, words: list[str], runs: int) -> None:
+    """Under `@lock`, workers wait for each other; `signal-overlap` leaves out or folds what is raised meanwhile."""
+    files = {"app.py": LOCKED, "uwsgidecorators.py": decorators()}
+    command = ["--wsgi-file=app.py", "--workers=3", "--mules=1", "--control=control", *words]
+    with running(tmp_path, files, *command) as program:
+        program.wait_for("work")
+        send(tmp_path, 6)
+        program.wait_for("raised")
+        (tmp_path / "go").touch()
+        program.until(lambda: program.notes().count("work") == runs, f"not {runs} runs")
+        send(tmp_path, 7)
+        assert program.wait_for("end").count("work") == runs
+
+
+def send(folder: Path, signum: int) -> None:
+    """Raise a signal from outside."""
+    command = [sys.executable, "-P", "-m", "trisig", "send", str(signum), "--control=control"]
+    subprocess.run(command, cwd=folder, check=True, timeout=SECONDS)
