@@ -1,36 +1,39 @@
-"""The application: which signals there are, who raises them, and who does what about them.
+"""The application: its signals, who raises them, and their handlers.
 
     a client types ──> SQLite ──> NEWS ──> every worker reads what is new ──> its clients
     a timer ─────────> a mule: the time, the idle ──┐
     the motd file ───> a worker: its new text ──────┴──> SQLite ──> NEWS ──> ...
+    the database ────> a mule: is it still there?
     cron ────────────> ROTATE, without a handler ──> the mule that waits for it
+    another server ──> a task, with a text ────────> SQLite ──> NEWS ──> ...
 
-A signal carries no data, and a handler may run once more than it was raised, or once for many. That is all right for
-everything here: each handler looks at what there is to do, and does it.
+A signal carries no data, and a handler may run once more than it was raised, or once for many. Every
+handler here allows for that: it looks in the database or at a file, and does what is left to do.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
 
 import trisig
 from hub import Hub
-from server import Serve, accept_all
+from server import Patience, Serve, accept_all
 from settings import Settings
-from store import Store
-from tcp import serve_tcp
-from web import serve_web
+from store import NewEvent, Store
 from words import clean_text
 
 log = logging.getLogger("chat")
 
-NEWS, MOTD, CLOCK, SWEEP, ROTATE = range(1, 6)
+NEWS, MOTD, CLOCK, SWEEP, ROTATE, DATABASE = range(1, 7)
 
 MOTD_LENGTH = 1000  # characters
 PATIENCE = 60.0  # seconds for a new client to say who it is
@@ -50,7 +53,7 @@ def read_motd(path: Path) -> str:
 
 
 class Opening(trisig.EventSource):
-    """Says where the chat is as soon as every process is up, and lets the message of the day be read once more.
+    """Prints the address once every process is up, and has the message of the day read once more.
 
     The file may have changed after it was read, and before it was watched.
     """
@@ -64,22 +67,62 @@ class Opening(trisig.EventSource):
         await send(MOTD)
 
 
-def declare(settings: Settings, web: socket.socket, tcp: socket.socket, greeting: str) -> trisig.Signals:
-    """The signals of the chat. Each process has its own copy, from the fork, of the store and the hub made here."""
+def declare(settings: Settings, store: Store, sockets: dict[socket.socket, Serve], greeting: str) -> trisig.Signals:
+    """The signals of the chat. Each process has its own copy, from the fork, of the store, and of the hub made here."""
     signals = trisig.Signals()
-    store = Store(settings.database)
-    signals.on_start()(store.open)
-    serve_clients(signals, store, {web: serve_web, tcp: serve_tcp}, min(settings.idle, PATIENCE))
+    watch_database(signals, store, settings.database)
+    share = share_rooms(signals, store) if settings.cluster else None
+    hub = Hub(store, lambda: signals.send(NEWS), share)
+    serve_clients(signals, hub, sockets, Patience(min(settings.idle, PATIENCE), settings.vanish))
     watch_motd(signals, store, settings.motd)
-    go_by_the_clock(signals, store, settings)
+    run_timers(signals, store, settings)
     rotate_history(signals, store, settings)
     signals.add_source(Opening(greeting))
     return signals
 
 
-def serve_clients(signals: trisig.Signals, store: Store, sockets: dict[socket.socket, Serve], patience: float) -> None:
-    """What workers do: they serve clients, and when there is news, tell them."""
-    hub = Hub(store, lambda: signals.send(NEWS))
+def watch_database(signals: trisig.Signals, store: Store, path: Path) -> None:
+    """Every process opens the file, and the server ends when it is gone.
+
+    Otherwise connected clients would go on writing to a file without a name, and new workers could not start.
+    """
+
+    def end(problem: FileNotFoundError) -> None:
+        log.error("%s; the server ends", problem)
+        os.kill(os.getppid(), signal.SIGTERM)
+
+    @signals.on_start()
+    def open_database() -> None:
+        try:
+            store.open()
+        except FileNotFoundError as problem:
+            end(problem)
+            raise
+
+    @signals.file_monitor(path, signum=DATABASE, target="mule")
+    def check_database(signum: int) -> None:
+        try:
+            store.check()
+        except FileNotFoundError as problem:
+            end(problem)
+
+
+def share_rooms(signals: trisig.Signals, store: Store) -> Callable[[NewEvent], None]:
+    """Let a worker of each server in the cluster store what is said on one of them; returns what shares a text.
+
+    It may come twice, and comes back to the server where it was said: each nonce is stored once.
+    """
+
+    @signals.task("nodes")
+    async def store_text(text: NewEvent) -> None:
+        if await store.ask(store.add, text):
+            await signals.send(NEWS)
+
+    return store_text.send_nowait
+
+
+def serve_clients(signals: trisig.Signals, hub: Hub, sockets: dict[socket.socket, Serve], patience: Patience) -> None:
+    """In the workers, serve clients, and show them what is new."""
     signals.on_start("workers")(hub.start)
     signals.service("workers")(hub.hand_on_news)
 
@@ -94,7 +137,7 @@ def serve_clients(signals: trisig.Signals, store: Store, sockets: dict[socket.so
 
 
 def watch_motd(signals: trisig.Signals, store: Store, path: Path) -> None:
-    """When the file has changed, one of the workers stores what is in it now."""
+    """When the file changes, one of the workers stores its new content."""
 
     @signals.file_monitor(path, signum=MOTD, target="worker", missing_ok=True)
     async def new_motd(signum: int) -> None:
@@ -108,8 +151,8 @@ def watch_motd(signals: trisig.Signals, store: Store, path: Path) -> None:
             await signals.send(NEWS)
 
 
-def go_by_the_clock(signals: trisig.Signals, store: Store, settings: Settings) -> None:
-    """What a mule does now and then: it tells the time, and clears the sessions of those who fell silent."""
+def run_timers(signals: trisig.Signals, store: Store, settings: Settings) -> None:
+    """In a mule, announce the time now and then, and end the sessions of silent clients."""
 
     @signals.timer(settings.clock, signum=CLOCK, target="mule")
     async def tell_time(signum: int) -> None:
@@ -124,12 +167,12 @@ def go_by_the_clock(signals: trisig.Signals, store: Store, settings: Settings) -
         now = time.time()
         cleared = await store.ask(store.leave_idle, now - settings.idle, now)
         if cleared:
-            log.info("signal %d: clears %d idle sessions", signum, cleared)
+            log.info("signal %d: ends %d idle sessions", signum, cleared)
             await signals.send(NEWS)
 
 
 def rotate_history(signals: trisig.Signals, store: Store, settings: Settings) -> None:
-    """Cron raises ROTATE. It has no handler: it waits in the master for a mule that has the leisure.
+    """Cron raises ROTATE. It has no handler: it waits in the master until a mule asks for it.
 
     A handler would do too. This one is a task, because rotating may take long, and a mule's handlers, the clock
     among them, run one after the other.

@@ -3,26 +3,28 @@
     hub ──> inbox (bounded) ──> write() ──> Line: a WebSocket, or lines over TCP
 
 Nobody ever waits for a client but its own tasks. A client that does not read fills its inbox, and is dropped: it may
-still read what is there and the notice at the end, and is cut off if that takes too long.
+still read what is there and the notice at the end, and is cut off if that takes too long. A client that reads too
+slowly is cut off too, whether or not there is much to read.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import trio
 
 from events import Notice, Shown
+from inbox import Batch, Inbox
 from pace import Pace
 
-INBOX = 2000  # things to show that a client may be behind
-LAST_CHANCE = 10.0  # seconds to read the notice for which it is dropped
-NOBODY = Notice("You did not say who you are.", "bye")
+log = logging.getLogger("chat")
 
-Batch = Sequence[Shown]
+HELD = 2000  # events that may happen while a client reads its history
+LAST_CHANCE = 10.0  # seconds to read the notice for which it is dropped
+FRAMES = {"rate": 20.0, "burst": 100.0}  # pieces of input a second, and at once
+NOBODY = Notice("You did not give a name.", "bye")
 
 
 class Line(Protocol):
@@ -35,37 +37,37 @@ class Line(Protocol):
 class Client:
     """One connection.
 
+    Args:
+        slowest: seconds that the client may take to read what is shown in one go.
+
     Attributes:
         connection: its own id.
         name, room: empty until it has entered a room.
         entered: set when it has said who it is, and where it wants to be.
+        welcomed_at: the id of the last event before its welcome, which lists the people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slowest: float) -> None:
         self.connection = secrets.token_hex(8)
         self.name = self.room = ""
         self.entered = trio.Event()
+        self.welcomed_at = 0
         self.scope = trio.CancelScope()
-        self._pace = Pace(trio.current_time())
-        self._send, self._inbox = trio.open_memory_channel[Shown](INBOX)
+        now = trio.current_time()
+        self._pace, self._input_pace = Pace(now), Pace(now, **FRAMES)
+        self._slowest = slowest
+        self._inbox = Inbox()
         self._held: list[Shown] | None = None
         self._bye: Notice | None = None
 
     # For the hub
 
-    def offer(self, batch: Batch) -> bool:
+    def offer(self, batch: Batch, size: int) -> bool:
         """Put something into the inbox; false if it is full. Never waits."""
-        if self._held is not None:
-            self._held += batch
-            return len(self._held) <= INBOX
-        try:
-            for shown in batch:
-                self._send.send_nowait(shown)
-        except trio.WouldBlock:
-            return False
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            pass  # it is leaving
-        return True
+        if self._held is None:
+            return self._inbox.offer(batch, size)
+        self._held += batch
+        return len(self._held) <= HELD
 
     def hold(self) -> None:
         """Keep back what is offered until `release`: the history comes first."""
@@ -79,16 +81,14 @@ class Client:
         self._held = None
 
     async def put(self, batch: Batch) -> None:
-        """Put something into the inbox; waits while it is full. For the client's own requests."""
-        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-            for shown in batch:
-                await self._send.send(shown)
+        """Put something into the inbox; waits while much is in there. For the client's own requests."""
+        await self._inbox.put(batch)
 
     def dismiss(self, bye: Notice) -> None:
         """End the connection once it has read what is in its inbox, and in any case soon."""
         if self._bye is None:
             self._bye = bye
-            self._send.close()
+            self._inbox.close()
             self.scope.deadline = trio.current_time() + LAST_CHANCE
 
     # For the connection
@@ -101,23 +101,29 @@ class Client:
             self.dismiss(NOBODY)
 
     async def keep_pace(self) -> None:
-        """Wait until the client may go on: whoever is too fast is read later."""
+        """Wait until the client's next request may be served: whoever is too fast is read later."""
         await trio.sleep(self._pace.take(trio.current_time()))
+
+    async def keep_input_pace(self) -> None:
+        """The same for each piece of input, of which a request may have many, or none at all."""
+        await trio.sleep(self._input_pace.take(trio.current_time()))
 
     async def write(self, line: Line, quiet: float = float("inf")) -> None:
         """Show what comes into the inbox until it ends; an empty batch after every `quiet` seconds of nothing."""
         try:
             while True:
-                await line.show(await self._next(quiet))
+                batch: Batch = []
+                with trio.move_on_after(quiet):
+                    batch = await self._inbox.take()
+                await self._show(line, batch)
         except trio.EndOfChannel:
             if self._bye is not None:
-                await line.show([self._bye])
+                await self._show(line, [self._bye])
 
-    async def _next(self, quiet: float) -> Batch:
-        batch: list[Shown] = []
-        with trio.move_on_after(quiet):
-            batch.append(await self._inbox.receive())
-        with suppress(trio.WouldBlock, trio.EndOfChannel):
-            while True:
-                batch.append(self._inbox.receive_nowait())
-        return batch
+    async def _show(self, line: Line, batch: Batch) -> None:
+        with trio.move_on_after(self._slowest) as patience:
+            await line.show(batch)
+        if patience.cancelled_caught:  # in the middle of something, so nothing more can be said
+            log.info("%s reads too slowly and is cut off", self.name or "somebody")
+            self.scope.cancel()
+            await trio.lowlevel.checkpoint()

@@ -10,13 +10,17 @@ import abc
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
 from words import MAX_TEXT
 
 Kind = Literal["text", "join", "leave", "time", "motd"]
+
+OVERHEAD = 200  # characters around a text, about
+IDLE = "idle"
+RENAMED = "="
 
 
 class Shown(abc.ABC):
@@ -32,15 +36,29 @@ class Shown(abc.ABC):
         """As a terminal shows it; empty where it shows nothing."""
         return ""
 
+    @property
+    def size(self) -> int:
+        """About how many characters it has."""
+        return OVERHEAD
 
-def dump(kind: str, **fields: Any) -> str:
+
+def dump(kind: str, **values: Any) -> str:
     """One JSON object on one line."""
-    return json.dumps({"kind": kind, **fields}, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({"kind": kind, **values}, default=shallow, ensure_ascii=False, separators=(",", ":"))
+
+
+def shallow(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass, not copied as `asdict` would: a room may have a thousand people."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 @dataclass(frozen=True)
 class Event(Shown):
-    """Something that happened, for everyone in the room, or for everyone."""
+    """Something that happened, for everyone in the room, or for everyone.
+
+    The body of a "join" is the room in which the person was before, under the same name or another. The body of a
+    "leave" is `IDLE` or `RENAMED` and the new name, if it is one of those.
+    """
 
     id: int
     kind: Kind
@@ -63,7 +81,7 @@ class Event(Shown):
 
     @cached_property
     def _json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return dump(**shallow(self))
 
     @cached_property
     def _lines(self) -> str:
@@ -74,7 +92,21 @@ class Event(Shown):
                 return f"{clock(self.at)} {self.name}: {body}\n"
             case "time" | "motd":
                 return starred(self.body)
-        return ""
+            case "join":
+                return "" if self.body == self.room else starred(f"{self.name} joined #{self.room}.")
+            case "leave" if self.body.startswith(RENAMED):
+                return starred(f"{self.name} is now {self.body.removeprefix(RENAMED)}.")
+            case "leave":
+                return starred(f"{self.name} left.")
+
+    @property
+    def size(self) -> int:
+        """See `Shown`."""
+        return OVERHEAD + len(self.body)
+
+    def is_seen_in(self, room: str) -> bool:
+        """Whether it happened there. For people who only change rooms, both rooms count."""
+        return self.kind in {"time", "motd"} or room == self.room or (self.kind == "join" and room == self.body)
 
 
 @dataclass(frozen=True)
@@ -98,19 +130,26 @@ class Welcome(Shown):
     fresh: bool  # what the client has of this room is to be forgotten
     messages: Sequence[Event]  # the last ones, for somebody to whom the room is fresh
     more: bool  # there are older ones than those
+    taken: str  # the name that was asked for and is somebody else's; empty if it was free
 
     @property
     def json(self) -> str:
         """See `Shown`."""
-        return dump("welcome", **asdict(self), longest=MAX_TEXT)
+        return dump("welcome", **shallow(self), longest=MAX_TEXT)
 
     @property
     def lines(self) -> str:
         """See `Shown`; what somebody new should read is below the history, where a terminal shows it."""
         history = "".join(event.lines for event in self.messages)
         here = ", ".join(person.name for person in self.people if person.room == self.room)
-        you = f"You are {self.you}, in #{self.room}, on worker {self.worker}. Here: {here}. /help helps."
-        return history + starred(self.motd) + starred(you)
+        taken = f"The name {self.taken} is taken; /name NAME chooses another one." if self.taken else ""
+        you = f"You are {self.you}, in #{self.room}, on worker {self.worker}. Here: {here}. /help shows the commands."
+        return history + starred(self.motd) + starred(taken) + starred(you)
+
+    @property
+    def size(self) -> int:
+        """See `Shown`."""
+        return OVERHEAD + sum(event.size for event in self.messages) + OVERHEAD * len(self.people) // 4
 
 
 @dataclass(frozen=True)
@@ -124,7 +163,12 @@ class Page(Shown):
     @property
     def json(self) -> str:
         """See `Shown`."""
-        return dump("older", **asdict(self))
+        return dump("older", **shallow(self))
+
+    @property
+    def size(self) -> int:
+        """See `Shown`."""
+        return sum(event.size for event in self.messages)
 
 
 @dataclass(frozen=True)
@@ -137,7 +181,7 @@ class Receipt(Shown):
     @property
     def json(self) -> str:
         """See `Shown`."""
-        return dump("receipt", **asdict(self))
+        return dump("receipt", **shallow(self))
 
 
 @dataclass(frozen=True)

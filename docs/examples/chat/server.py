@@ -10,9 +10,12 @@ whoever waits in the queue of a killed worker would be reset.
 from __future__ import annotations
 
 import logging
+import resource
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -25,6 +28,9 @@ log = logging.getLogger("chat")
 
 BACKLOG = 1024
 SENT_AHEAD = 64 * 1024  # bytes that the kernel takes for a client that does not read
+
+SPARE = 64  # file descriptors that are not for clients
+MOST_CLIENTS = 10_000  # of one worker
 
 Serve = Callable[[trio.SocketStream, Client, Hub], Awaitable[None]]
 
@@ -51,7 +57,7 @@ def listen(host: str, port: int, vanish: float) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as problem:
         listener.close()
-        raise OSError(f"cannot listen on {host} port {port}: {problem.strerror}") from None
+        raise OSError(problem.errno, f"cannot listen on {host} port {port}: {problem.strerror}") from None
     except BaseException:
         listener.close()
         raise
@@ -81,31 +87,94 @@ def _notice_vanishing(listener: socket.socket, seconds: float) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
-async def accept_all(sockets: dict[socket.socket, Serve], hub: Hub, patience: float) -> None:
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker waits for one client.
+
+    Attributes:
+        to_enter: seconds for it to say who it is.
+        to_read: seconds for it to read what it is shown in one go.
+    """
+
+    to_enter: float
+    to_read: float
+
+
+async def accept_all(sockets: dict[socket.socket, Serve], hub: Hub, patience: Patience) -> None:
     """Accept connections, in a worker, until cancelled.
 
     Args:
         sockets: the listening sockets, each with what serves its connections.
         hub: where clients join.
-        patience: seconds for a client to say who it is.
+        patience: how long to wait for a client.
     """
+    places = trio.Semaphore(most_clients())
     async with trio.open_nursery() as nursery:
         for listener, serve in sockets.items():
-            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
-            nursery.start_soon(trio.serve_listeners, partial(_connected, serve, hub, patience), listeners)
+            doors = [_Door(trio.SocketListener(trio.socket.from_stdlib_socket(listener)), places)]
+            nursery.start_soon(trio.serve_listeners, partial(_connected, serve, hub, patience, places), doors)
 
 
-async def _connected(serve: Serve, hub: Hub, patience: float, stream: trio.SocketStream) -> None:
-    """One connection. What goes wrong with it is its own affair."""
-    client = Client()
-    try:
+def most_clients() -> int:
+    """How many clients this process can have, and still open files."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CLIENTS if descriptors == resource.RLIM_INFINITY else descriptors - SPARE
+    return max(1, min(MOST_CLIENTS, wanted))
+
+
+class _Door(trio.abc.Listener[trio.SocketStream]):
+    """A listening socket from which connections are accepted while there is a place for them.
+
+    A worker that is full leaves them to the others, and if all are full, they wait in the kernel.
+    """
+
+    def __init__(self, listener: trio.SocketListener, places: trio.Semaphore) -> None:
+        self._listener, self._places = listener, places
+
+    async def accept(self) -> trio.SocketStream:
+        """Accept a connection, which takes a place."""
+        if not self._places.value:
+            log.warning("is full; further clients wait until somebody leaves")
+        await self._places.acquire()
+        try:
+            return await self._listener.accept()
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        await self._listener.aclose()
+
+
+async def _connected(
+    serve: Serve, hub: Hub, patience: Patience, places: trio.Semaphore, stream: trio.SocketStream
+) -> None:
+    """One connection. Its errors do not reach the others."""
+    client = Client(patience.to_read)
+    with _contained():
         with client.scope:
             async with stream, trio.open_nursery() as nursery:
-                nursery.start_soon(client.enter_within, patience)
+                nursery.start_soon(client.enter_within, patience.to_enter)
                 await serve(stream, client, hub)
                 nursery.cancel_scope.cancel()
+    with _contained():
+        await hub.leave(client)
+    places.release()
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """Keep what fails in one connection from ending the worker."""
+    try:
+        yield
     except* (trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError, OSError):
         pass  # it has vanished, or speaks nonsense
+    except* sqlite3.Error as problems:
+        log.error("a connection ends, because the database fails: %s", _first(problems))  # noqa: TRY400  one line
     except* Exception:
         log.exception("a connection failed")
-    await hub.leave(client)
+
+
+def _first(problem: BaseException) -> BaseException:
+    return _first(problem.exceptions[0]) if isinstance(problem, BaseExceptionGroup) else problem

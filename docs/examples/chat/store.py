@@ -24,7 +24,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from events import Event, Kind, Person
+from events import IDLE, RENAMED, Event, Kind, Person
 
 PATIENCE = 30.0  # seconds to wait for the other writers
 AT_ONCE = 200  # events read in one go
@@ -86,18 +86,35 @@ class NewEvent:
 
 
 class Store:
-    """One process's connection to the file."""
+    """One process's connection to the file that is there when this is made."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.resolve()
+        self._file = _identity(self._path)
         self._db: sqlite3.Connection
         self._one_thread = trio.CapacityLimiter(1)
 
     def open(self) -> None:
-        """Connect, once in each process. The connection ends with the process: handlers may run until then."""
+        """Connect, once in each process. The connection ends with the process: handlers may run until then.
+
+        Raises:
+            FileNotFoundError: the file is gone, or is another one.
+        """
+        self.check()
         # No transaction is open by itself (None), and the calls may come from any thread, one at a time.
-        self._db = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        # mode=rw: a file that disappears right now is an error, and not an empty database.
+        uri = f"{self._path.as_uri()}?mode=rw"
+        self._db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def check(self) -> None:
+        """Check that the file is the one that was there at first.
+
+        Raises:
+            FileNotFoundError: it was removed, or replaced by another one.
+        """
+        if _identity(self._path) != self._file:
+            raise FileNotFoundError(f"the database {self._path} was removed or replaced")
 
     async def ask(self, job: Callable[[*A], R], *values: *A) -> R:
         """Make one of the calls below in a thread, one at a time: a connection has one transaction."""
@@ -177,10 +194,10 @@ class Store:
             before = db.execute("DELETE FROM presence WHERE client = ? RETURNING name, room", (client,)).fetchone()
             name = _free_name(db, person.name)
             if before and before[0] != name:
-                _add(db, NewEvent("leave", now, before[1], before[0]))
+                _add(db, NewEvent("leave", now, before[1], before[0], body=RENAMED + name))
             row = (connection, client, name, person.room, person.worker, now)
             db.execute("INSERT INTO presence VALUES (?, ?, ?, ?, ?, ?)", row)
-            _add(db, NewEvent("join", now, person.room, name, person.worker))
+            _add(db, NewEvent("join", now, person.room, name, person.worker, before[1] if before else ""))
             return name
 
     def leave(self, connection: str, now: float) -> bool:
@@ -193,7 +210,7 @@ class Store:
 
     def leave_idle(self, since: float, now: float) -> int:
         """Clear the sessions that said nothing since then; returns how many. Their workers read it and close them."""
-        return self._clear("active < ?", since, "idle", now)
+        return self._clear("active < ?", since, IDLE, now)
 
     def _clear(self, where: str, value: str | float, why: str, now: float) -> int:
         with self._writing() as db:
@@ -214,6 +231,14 @@ class Store:
             if not db.execute("UPDATE motd SET body = ? WHERE body <> ?", (body, body)).rowcount:
                 return False
             return _add(db, NewEvent("motd", now, body=body))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _add(db: sqlite3.Connection, event: NewEvent) -> bool:

@@ -7,32 +7,39 @@ from contextlib import aclosing
 
 import trio
 
-from client import Batch, Client
-from events import Notice
+from client import Client
+from events import Event, Notice, Shown
 from hub import Hub
+from inbox import Batch
 from words import MAX_TEXT, BadInput, Join, Say, clean_name, clean_room, clean_text, split_command
 
 LONGEST = 4 * MAX_TEXT + 2  # bytes: the longest text, if each character takes four, and the end of its line
-COMMANDS = "/join ROOM, /name NAME, /who, /help, /quit; // says something with a slash."
+COMMANDS = "/join ROOM, /name NAME, /who, /help, /quit; // sends a text that begins with a slash."
 
 
 class TcpLine:
     """Shows things to a terminal."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
+    def __init__(self, stream: trio.SocketStream, client: Client) -> None:
+        self._stream, self._client = stream, client
 
     async def show(self, batch: Batch) -> None:
-        """Send the lines of these."""
-        if lines := "".join(shown.lines for shown in batch):
+        """Send the lines of these: who joins or leaves its room too, as a terminal has no list of people."""
+        if lines := "".join(shown.lines for shown in batch if self._is_wanted(shown)):
             await self._stream.send_all(lines.encode())
+
+    def _is_wanted(self, shown: Shown) -> bool:
+        if not isinstance(shown, Event):
+            return True
+        is_in_welcome = shown.kind in {"join", "leave"} and shown.id <= self._client.welcomed_at
+        return shown.is_seen_in(self._client.room) and not is_in_welcome
 
 
 async def serve_tcp(stream: trio.SocketStream, client: Client, hub: Hub) -> None:
     """Serve one connection until either side ends it."""
     await client.put([Notice("What is your name?")])
-    async with trio.open_nursery() as nursery, aclosing(_lines(stream)) as lines:
-        nursery.start_soon(_write, client, TcpLine(stream), nursery.cancel_scope)
+    async with trio.open_nursery() as nursery, aclosing(_lines(stream, client)) as lines:
+        nursery.start_soon(_write, client, TcpLine(stream, client), nursery.cancel_scope)
         await _Visitor(client, hub).obey(lines)
         client.dismiss(Notice("Goodbye.", "bye"))
 
@@ -42,10 +49,11 @@ async def _write(client: Client, line: TcpLine, connection: trio.CancelScope) ->
     connection.cancel()
 
 
-async def _lines(stream: trio.SocketStream) -> AsyncGenerator[bytes | None]:
+async def _lines(stream: trio.SocketStream, client: Client) -> AsyncGenerator[bytes | None]:
     """The lines that a client sends, None for one that is too long. What comes after the last newline is nothing."""
     buffer, too_long = bytearray(), False
     async for data in stream:
+        await client.keep_input_pace()
         buffer += data
         while (end := buffer.find(b"\n")) >= 0:
             line = bytes(buffer[:end])
@@ -90,7 +98,7 @@ class _Visitor:
             case "/quit", _:
                 return "quit"
             case command, _:
-                raise BadInput(f"There is no {command}, and nothing was sent. There are {COMMANDS}")
+                raise BadInput(f"Unknown command {command}. Nothing was sent. Commands: {COMMANDS}")
         return None
 
     async def _enter(self, name: str, room: str) -> None:

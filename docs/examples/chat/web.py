@@ -7,6 +7,7 @@ dropped nor left behind when the server stops.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from wsproto.utilities import RemoteProtocolError
 
 from client import Client
 from events import Notice
+from hosts import is_allowed
 from hub import Hub
 from words import BadInput, Join, Older, Say, parse
-from ws import WebSocketLine
+from ws import WebSocketLine, drain
 
 PATIENCE = 10.0  # seconds for a whole request, and for taking the answer
 BEAT = 15.0  # seconds of silence after which the page is told that the connection lives
 CHUNK = 16 * 1024
+OTHER_NAME = "This server does not go by that name. Use its address, or start it with --allow-host NAME."
 
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -30,15 +33,20 @@ _KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_PAGE = {path.name: path for path in Path(__file__).with_name("page").iterdir() if path.suffix in _KINDS}
+# Read once, in the master: no request waits for a disk, and none fails while the files are being replaced.
+_FILES = (path for path in Path(__file__).with_name("page").iterdir() if path.suffix in _KINDS)
+_PAGE = {path.name: (_KINDS[path.suffix], path.read_bytes()) for path in _FILES}
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'"
 
 
-async def serve_web(stream: trio.SocketStream, client: Client, hub: Hub) -> None:
-    """Serve one connection: a request for a file, or a WebSocket until either side ends it."""
+async def serve_web(names: Collection[str], stream: trio.SocketStream, client: Client, hub: Hub) -> None:
+    """Serve one connection: a request for a file, or a WebSocket until either side ends it.
+
+    The server goes by some names besides localhost and its address, and answers to no others.
+    """
     line = None
     with trio.move_on_after(PATIENCE):
-        line = await _serve_request(stream)
+        line = await _serve_request(names, stream)
     if line is not None:
         await _talk(line, client, hub)
 
@@ -46,10 +54,13 @@ async def serve_web(stream: trio.SocketStream, client: Client, hub: Hub) -> None
 # HTTP
 
 
-async def _serve_request(stream: trio.SocketStream) -> WebSocketLine | None:
+async def _serve_request(names: Collection[str], stream: trio.SocketStream) -> WebSocketLine | None:
     http = h11.Connection(h11.SERVER)
     request = await _read_request(stream, http)
     if request is None:
+        return None
+    if not is_allowed(dict(request.headers).get(b"host", b"").decode("latin-1"), names):
+        await _refuse(stream, http, 403, OTHER_NAME)
         return None
     if _asks_for_socket(request):
         return await _open_socket(stream, http, request)
@@ -79,16 +90,15 @@ async def _answer(stream: trio.SocketStream, http: h11.Connection, request: h11.
         await _refuse(stream, http, 405)
         return
     name = request.target.partition(b"?")[0].decode().removeprefix("/") or "index.html"
-    path = _PAGE.get(name)
-    if path is None:
+    if name not in _PAGE:
         await _refuse(stream, http, 404)
         return
-    body = await trio.Path(path).read_bytes()
-    await _respond(stream, http, 200, _KINDS[path.suffix], b"" if request.method == b"HEAD" else body, len(body))
+    kind, body = _PAGE[name]
+    await _respond(stream, http, 200, kind, b"" if request.method == b"HEAD" else body, len(body))
 
 
-async def _refuse(stream: trio.SocketStream, http: h11.Connection, status: int) -> None:
-    words = b"%d\n" % status
+async def _refuse(stream: trio.SocketStream, http: h11.Connection, status: int, why: str = "") -> None:
+    words = f"{status} {why}".strip().encode() + b"\n"
     await _respond(stream, http, status, "text/plain", words, len(words))
 
 
@@ -110,10 +120,8 @@ async def _respond(
     if body:
         data += http.send(h11.Data(data=body)) or b""
     await stream.send_all(data)
-    # Closing now would reset the connection if something is unread, and the answer would be lost with it.
     await stream.send_eof()
-    async for _ in stream:
-        pass
+    await drain(stream)
 
 
 # WebSocket
@@ -140,7 +148,7 @@ def _is_from_here(headers: dict[bytes, bytes]) -> bool:
 
 
 async def _talk(line: WebSocketLine, client: Client, hub: Hub) -> None:
-    async with trio.open_nursery() as nursery, aclosing(line.messages()) as messages:
+    async with trio.open_nursery() as nursery, aclosing(line.messages(client)) as messages:
         nursery.start_soon(_write, client, line, nursery.cancel_scope)
         async for message in messages:
             await client.keep_pace()

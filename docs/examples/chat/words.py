@@ -80,7 +80,7 @@ def clean_text(text: str) -> str:
         text = text.replace(separator, plain)
     text = _fold("".join(filter(_is_harmless, text)))
     if len(text) > MAX_TEXT:
-        raise BadInput(f"This message has {len(text)} characters, and {MAX_TEXT} is the most. It was not sent.")
+        raise BadInput(f"This message has {len(text)} characters; the limit is {MAX_TEXT}. It was not sent.")
     return text
 
 
@@ -163,7 +163,7 @@ def parse(frame: str) -> Request:
 
 def _not_ours() -> BadInput:
     """The person at the page did nothing wrong, and can do nothing with the name of a field."""
-    return BadInput("This page does not fit this server. Reload it, please.")
+    return BadInput("This page is out of date. Reload it, please.")
 
 
 def _object(frame: str) -> dict[str, Any]:

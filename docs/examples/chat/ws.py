@@ -18,11 +18,24 @@ from wsproto.events import (
 )
 from wsproto.frame_protocol import CloseReason
 
-from client import Batch
+from client import Client
+from inbox import Batch
 
 LONGEST = 64 * 1024  # characters of one message
+MOST_FRAMES = 64  # of one message
 CHUNK = 64 * 1024
 LINGER = 1.0  # seconds for a client to close after we did
+DRAINED = 16  # chunks
+
+
+async def drain(stream: trio.SocketStream) -> None:
+    """Read what a client still sends: closing with input unread would reset the connection, and lose our last words.
+
+    It is not read without end: a client that goes on sending does not want to read them.
+    """
+    for _ in range(DRAINED):
+        if not await stream.receive_some(CHUNK):
+            return
 
 
 class WebSocketLine:
@@ -41,7 +54,8 @@ class WebSocketLine:
         self._rest = rest
         # What the protocol makes must be sent in the order in which it was made.
         self._writing = trio.Lock()
-        self._message = ""
+        self._parts: list[str] = []
+        self._length = self._frames = 0
 
     async def accept(self) -> None:
         """Agree to speak."""
@@ -54,11 +68,12 @@ class WebSocketLine:
         if self._protocol.state is ConnectionState.OPEN:
             await self._send(TextMessage(f"[{','.join(shown.json for shown in batch)}]"))
 
-    async def messages(self) -> AsyncGenerator[str]:
-        """The texts that the client sends, until it closes."""
+    async def messages(self, client: Client) -> AsyncGenerator[str]:
+        """The texts that the client sends, until it closes. Each frame counts, an empty one and a ping too."""
         self._protocol.receive_data(self._rest)
         while True:
             for event in self._protocol.events():
+                await client.keep_input_pace()
                 if (message := await self._take(event)) is not None:
                     yield message
             if self._protocol.state is not ConnectionState.OPEN:
@@ -67,14 +82,14 @@ class WebSocketLine:
             data = await self._stream.receive_some(CHUNK)
             if not data:
                 return
+            await client.keep_input_pace()
             self._protocol.receive_data(data)
 
     async def _linger(self) -> None:
-        """Read on for a moment after our farewell: input left unread would reset the connection, and hide it."""
+        """Give the client a moment to read our farewell."""
         if self._protocol.state is ConnectionState.LOCAL_CLOSING:
             with trio.move_on_after(LINGER):
-                while await self._stream.receive_some(CHUNK):
-                    pass
+                await drain(self._stream)
 
     async def _take(self, event: Event) -> str | None:
         match event:
@@ -87,11 +102,14 @@ class WebSocketLine:
         return None
 
     async def _collect(self, part: TextMessage) -> str | None:
-        self._message += part.data
-        if len(self._message) > LONGEST:
+        self._parts.append(part.data)
+        self._length += len(part.data)
+        self._frames += part.frame_finished
+        if self._length > LONGEST or self._frames > MOST_FRAMES:
             await self.close(CloseReason.MESSAGE_TOO_BIG)
         elif part.message_finished:
-            message, self._message = self._message, ""
+            message = "".join(self._parts)
+            self._parts, self._length, self._frames = [], 0, 0
             return message
         return None
 

@@ -5,6 +5,9 @@ Stop it with Ctrl-C.
 """
 
 import argparse
+import signal
+from contextlib import suppress
+from os.path import relpath
 
 import trio
 
@@ -12,6 +15,7 @@ import trisig
 
 HELLO = 17
 THANKS = 18
+FILE = relpath(__file__)
 
 signals = trisig.Signals()
 
@@ -56,21 +60,24 @@ def changed(signum: int) -> None:
 
 
 async def main(seconds: float) -> None:
-    """Serve for some seconds and print what became of every signal."""
-    async with trisig.open_master(signals, workers=2, mules=1) as master:
-        say("the workers and the mule are up")
-        with trio.move_on_after(seconds):
-            await trio.sleep_forever()
-        counts = master.statistics()
-        say(f"{counts.accepted} signals accepted, {counts.done} done, {counts.queued + counts.in_flight} on their way")
-        for process in counts.processes.values():
-            say(f"{process.done} of them in {process.name}")
+    """Serve for some seconds, or until Ctrl-C, and print what became of every signal."""
+    say(f"starts two workers and a mule; touch {FILE} in another terminal; Ctrl-C stops")
+    with trio.open_signal_receiver(signal.SIGINT) as stops:
+        async with trisig.open_master(signals, workers=2, mules=1) as master:
+            with trio.move_on_after(seconds):
+                await anext(stops)
+            say_counts(master.statistics())
+
+
+def say_counts(counts: trisig.MasterStatistics) -> None:
+    """Say how many signals there were, and where each was handled."""
+    say(f"{counts.accepted} signals accepted, {counts.done} done, {counts.queued + counts.in_flight} on their way")
+    for process in counts.processes.values():
+        say(f"{process.done} of them in {process.name}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long to run (until Ctrl-C)")
-    try:
+    with suppress(KeyboardInterrupt):  # Ctrl-C once more, which trio raises when the receiver is left
         trio.run(main, parser.parse_args().seconds)
-    except KeyboardInterrupt:
-        say("stopped")

@@ -60,6 +60,7 @@ const heard = {
     composer.longest = item.longest;
     people.begin(me, room, item.people);
     showMotd(item.motd);
+    if (item.taken && !$("hint").textContent) composer.hint(`The name ${item.taken} is taken. You are ${me}; /name NAME chooses another one.`);
     log.begin(me, item.fresh);
     if (!item.fresh) return;
     log.append(item.messages);
@@ -133,6 +134,7 @@ link.addEventListener("state", ({ detail }) => {
   clearInterval(countdown);
   const { state, until } = detail;
   $("status").classList.toggle("live", state === "live");
+  $("unsent").classList.toggle("waiting", state !== "live");
   $("status").textContent = { live: `worker ${detail.worker}`, away: "away", connecting: "connecting" }[state] ?? "reconnecting";
   $("trouble").hidden = state === "live" || state === "connecting";
   $("retry").textContent = state === "away" ? "Come back" : "Try now";
@@ -185,7 +187,7 @@ const commands = {
   "/who": () => log.append([{ kind: "told", body: people.told }]),
   "/help": () => log.append([{ kind: "told", body: HELP }]),
 };
-const unknown = (rest, command) => `There is no ${command}. Begin with // to say something with a slash; /help tells what there is.`;
+const unknown = (rest, command) => `Unknown command ${command}. Begin with // to send a text that begins with a slash; /help lists the commands.`;
 
 function openRoom(typed) {
   const wanted = cleanRoom(typed);

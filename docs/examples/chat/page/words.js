@@ -7,7 +7,7 @@ const MANY_BLANK_LINES = /\n(?:[^\S\n]*\n){3,}/g;
 
 export const NAMES = "A name has 1 to 24 letters, digits, dots, dashes or underscores.";
 export const ROOMS = "The name of a room has 1 to 32 letters, digits, dashes or underscores.";
-export const HELP = "/join ROOM · /name NAME · /who · /help · // says something with a slash";
+export const HELP = "/join ROOM · /name NAME · /who · /help · // sends a text that begins with a slash";
 
 // A name as it is shown, null if it cannot be one.
 export function cleanName(typed) {
