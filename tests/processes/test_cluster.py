@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import trio
-from cluster_tools import LEASE, LONG, a_node, ask, lines, noting
+from cluster_tools import LEASE, LONG, a_node, ask, lines, noting, wait_up_for
 from postgres_server import a_server
 from witness import Journal, eventually, until_equal
 
@@ -130,6 +130,7 @@ async def test_a_killed_master_loses_nothing(
         began = set(map(int, lines(tmp_path / "doomed/notes")))
         async with trisig.open_master(heir, cluster=Cluster(conninfo, node="heir", lease=5 * LEASE)) as master:
             await journal.until(9)
+            await wait_up_for(conninfo, 5 * LEASE)
             killed_at = trio.current_time()
             doomed.kill()
             await until_equal(lambda: [node.name for node in master.nodes], ["heir"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from cluster_tools import LONG, a_node, lines
+from cluster_tools import LONG, a_node, lines, wait_up_for
 from postgres_server import a_server
 from witness import Journal, eventually
 from witness import stopped as frozen
@@ -106,6 +106,7 @@ async def test_the_leader_does_not_answer(conninfo: str, tmp_path: Path, *, stop
         await eventually(lambda: lines(notes))
         async with trisig.open_master(leading(journal, "heir"), cluster=cluster) as heir:
             await eventually(lambda: len(heir.nodes) == 2)
+            await wait_up_for(conninfo, lease)
             began = trio.current_time()
             if stopped:
                 held.enter_context(frozen(first.pid))

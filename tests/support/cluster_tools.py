@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
+import trio
 from kernel_view import children
 from postgres_server import Postgres
 from psycopg import sql
@@ -73,6 +74,12 @@ def ask(conninfo: str, query: LiteralString) -> list[tuple[Any, ...]]:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         cursor = connection.execute(query)
         return cursor.fetchall() if cursor.description else []
+
+
+async def wait_up_for(conninfo: str, lease: float) -> None:
+    """Until the server has been up for a lease: before that it declares no node down."""
+    up = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())"
+    await trio.sleep(max(0.0, lease - float(ask(conninfo, up)[0][0])))
 
 
 @contextmanager
