@@ -64,7 +64,8 @@ def tests(session: nox.Session) -> None:
 def sweeps(session: nox.Session) -> None:
     """Kill, cancel and interrupt at every fifth moment, in minutes; `storm` takes every moment."""
     install(session, "tests")
-    session.run("pytest", *AT_ONCE, "-m", "sweep", *session.posargs)
+    minutes = ("-o", "timeout=900", "-o", "faulthandler_timeout=1000")
+    session.run("pytest", *AT_ONCE, "-m", "sweep", *minutes, *session.posargs)
 
 
 @nox.session(reuse_venv=True)
@@ -238,7 +239,9 @@ def storm(session: nox.Session) -> None:
     session.run("python", "-m", "tests.storm", "--signals", "1000000", "--kills", "1000")
     session.run("python", "-m", "tests.storm", "--signals", "1000000", "--masters", "200")
     session.run("python", "-m", "tests.storm", "--jobs", "50000", "--kills", "300")
-    session.run("pytest", "-m", "sweep", "tests/faults/test_reload_storm.py", env={"TRISIG_RELOADS": "100"})
+    patient = ("-o", "timeout=0", "-o", "faulthandler_timeout=0")
+    reloads = ("-m", "sweep", "tests/faults/test_reload_storm.py")
+    session.run("pytest", *reloads, *patient, env={"TRISIG_RELOADS": "100"})
     long = {
         "TRISIG_RESPAWNS": "10000",
         "TRISIG_QUEUED": "10000000",
@@ -246,7 +249,6 @@ def storm(session: nox.Session) -> None:
         "TRISIG_CHANGES": "50000",
     }
     files = ("tests/faults/test_faults.py", "tests/processes/test_source_trees.py")
-    patient = ("-o", "faulthandler_timeout=1800", "-o", "timeout=0")
     chosen = ("-k", "respawns or stopped_worker or many_directories or many_changes")
     session.run("pytest", *files, *chosen, *patient, env=long)
     session.run("pytest", "tests/program/test_control_fuzz.py", *patient, env={"TRISIG_FUZZ": "60"})
