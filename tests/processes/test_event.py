@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from itertools import pairwise
 from dataclasses import astuple
 from pathlib import Path
 
@@ -145,6 +146,25 @@ async def test_missed_ticks_are_in_the_event(tmp_path: Path, overlap: str) -> No
         await journal.until(1)
         time.sleep(0.3)  # noqa: ASYNC251  the point: nothing runs in the master meanwhile
         await eventually(lambda: any(said[2] >= 4 for _, said in journal.read()))
+
+
+async def test_each_tick_is_in_one_event(tmp_path: Path) -> None:
+    """What is due after a signal was raised is not folded into it, however late the master goes on."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @signals.timer(0.02, "mule", 1, overlap="queue")
+    def tick(_signum: int) -> None:
+        noting(signals, journal)
+
+    class Slow(trisig.Instrument):
+        def queued(self, destination: str, position: int, signals: bytes) -> None:
+            time.sleep(0.05)
+
+    async with trisig.open_master(signals, mules=1, instruments=[Slow()]):
+        await journal.until(10)
+    said = [note for _, note in journal.read()]
+    ticks = [(missed + 1, round((after - due) / 0.02)) for (_, due, missed, *_), (_, after, *_) in pairwise(said)]
+    assert [told for told, _ in ticks] == [passed for _, passed in ticks]
 
 
 async def test_a_payload_is_that_of_its_notification() -> None:

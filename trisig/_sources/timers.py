@@ -117,6 +117,7 @@ class Ticks(Occurrences):
         self._tick = 0
         self._record: Record | None = None
         self._grid = 0.0
+        self._reported: Occurrence | None = None  # what was reported before the task in `next` runs
 
     @property
     def next_due(self) -> float | None:
@@ -133,7 +134,7 @@ class Ticks(Occurrences):
             self._start = now - self._begin(epoch + now)
         tick = self._tick + 1
         await self._reach(self._start, tick)
-        noticed = self.noticed
+        noticed, self._reported = self.noticed, None
         self._tick = tick + noticed.missed
         return noticed
 
@@ -168,7 +169,9 @@ class Ticks(Occurrences):
 
     @property
     def noticed(self) -> Occurrence:
-        """The next tick, with those folded into it that have passed by now."""
+        """The next tick, with those folded into it that have passed by now, or had when it was reported."""
+        if self._reported is not None:
+            return self._reported
         assert self._start is not None
         now, tick = self._clock.now(), self._tick + 1
         due = self._epoch() + self._start + tick * self._seconds
@@ -190,9 +193,17 @@ class Ticks(Occurrences):
     async def _reach(self, start: float, tick: int) -> None:
         """Wait for a tick."""
         moment = self._jitter.after(start + tick * self._seconds)
-        await self._clock.wait_until(moment, self._notice)
+        await self._clock.wait_until(moment, self._report)
         while self._clock.now() < moment:
-            await self._clock.wait_until(moment, self._notice)
+            await self._clock.wait_until(moment, self._report)
+
+    def _report(self, wake: Callable[[], object]) -> bool:
+        # What is due from here on is for another signal: this one may be handled already.
+        self._reported = self.noticed
+        reported = self._notice(wake)
+        if not reported:
+            self._reported = None
+        return reported
 
 
 class TimerSource(Timer):
