@@ -69,10 +69,10 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def stoppable() -> Iterator[None]:
     """Let programs that tests start be stopped as usual: a script's background job inherits signals as ignored."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
-    ignored = [number for number in usual if signal.getsignal(number) is signal.SIG_IGN]
+    stopping = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+    ignored = [number for number in stopping if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
-        signal.signal(number, usual[number])
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)

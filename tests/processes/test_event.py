@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from itertools import pairwise
 from dataclasses import astuple
+from itertools import pairwise
 from pathlib import Path
 
 import pytest

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Self
 
 import trio
 
@@ -23,7 +22,7 @@ def current_core() -> Core | None:
 
 
 class Core:
-    """The core of one handler, held while a `with` block runs; the handler's own tasks inherit it."""
+    """The core of one handler, from `hold` to `end`; the handler's own tasks inherit it."""
 
     def __init__(self, give_back: Callable[[Core], None]) -> None:
         self._give_back = give_back
@@ -35,11 +34,12 @@ class Core:
         """Whether any task of the handler is in `wait`."""
         return self.waiting > 0
 
-    def __enter__(self) -> Self:
+    def hold(self) -> None:
+        """Be the core of what runs in this context."""
         _held.set(self)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """The handler has ended."""
         self.over = True
         self._give_back(self)
 

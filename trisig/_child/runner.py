@@ -20,8 +20,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from time import monotonic
+from types import CoroutineType
 from typing import Any
 
 import trio
@@ -44,7 +45,8 @@ from trisig._model.lane import ASIDE, DONE, FAILED, FINISHED, RETURNED, STARTED,
 from trisig._util.exception_groups import leaves
 from trisig._util.tracebacks import exc_info_of
 
-from .cores import Core, Cores
+from .begun import Begun
+from .cores import Cores
 from .handler_table import HandlerTable
 from .running_number import running_number
 from .setup import ChildSetup
@@ -100,7 +102,8 @@ class Runner:
         self._number = 0  # of the next signal to start
         self._taken = 0  # of the next signal to read
         self._listed = 0
-        self._serving = trio.CancelScope()
+        self._serving = trio.CancelScope()  # of the task that leads
+        self._waiting: Begun | None = None  # what that task has to go on with
 
     async def serve(self, worked: Callable[[int], object]) -> None:
         """Run handlers until stopped; async ones that are running then go on to their end.
@@ -108,22 +111,36 @@ class Runner:
         Args:
             worked: called after some handlers, with how many have begun.
         """
-        handlers = self._handlers
         async with trio.open_nursery() as nursery:
-            with self._serving:
-                while True:
-                    await self._wait_for_signals()
-                    while self.cores.free:
-                        if handlers.word[0] != handlers.known:
-                            await handlers.wait_complete()
-                        more = self._run(nursery)
-                        self._ring_if_wanted()
-                        if self._turn is not None:
-                            self.stopwatch.turn_ended(*self._turn)
-                        worked(self._number)
-                        if not more:
-                            break
-                        await trio.lowlevel.checkpoint()
+            await self._lead(nursery, worked, self._serving)
+
+    async def _lead(self, nursery: trio.Nursery, worked: Callable[[int], object], serving: trio.CancelScope) -> None:
+        """Run handlers until one of them waits; then another task leads, and this one goes on with that handler.
+
+        A handler that never waits needs no task of its own so. One that does cannot be given to another task: who wakes
+        it knows the task that it began in.
+        """
+        handlers = self._handlers
+        with serving:
+            while True:
+                await self._wait_for_signals()
+                while self.cores.free:
+                    if handlers.word[0] != handlers.known:
+                        await handlers.wait_complete()
+                    more = self._run()
+                    self._ring_if_wanted()
+                    if self._turn is not None:
+                        self.stopwatch.turn_ended(*self._turn)
+                    worked(self._number)
+                    if self._waiting is not None:
+                        waiting, self._waiting = self._waiting, None
+                        self._serving = trio.CancelScope()  # what `stop` cancels is not around this handler any more
+                        nursery.start_soon(self._lead, nursery, worked, self._serving)
+                        await self._go_on(waiting)
+                        return
+                    if not more:
+                        break
+                    await trio.lowlevel.checkpoint()
 
     def stop(self) -> None:
         """Start no more handlers."""
@@ -167,8 +184,8 @@ class Runner:
         self._taken += len(signals)
         return bool(signals)
 
-    def _run(self, nursery: trio.Nursery) -> bool:  # noqa: C901, PLR0912, PLR0915  see below
-        """Run what can run now, for about one slice; whether there is more to run.
+    def _run(self) -> bool:  # noqa: C901, PLR0912, PLR0915  see below
+        """Run what can run now, for about one slice, or until a handler waits; whether there is more to run.
 
         One long function: this is the path that every signal takes.
         """
@@ -211,13 +228,11 @@ class Runner:
                         marks[index] = FAILED
                         self.ring()  # it may have to be tried again
                     else:
-                        if result is not None and inspect.isawaitable(result):
-                            context.run(self._set_aside, nursery, result, what, number - 1)
-                            if not self.cores.free:
-                                return False
-                            before = monotonic()
-                            continue
-                        marks[index] = DONE
+                        if result is None or not inspect.isawaitable(result):
+                            marks[index] = DONE
+                        elif not self._begin(result, context, what, number - 1, before):
+                            before = monotonic()  # its time is taken when it has ended
+                            return False
                     if numbered and what is signum:
                         self._waits.ran(signum)
                     if (now := monotonic()) >= end:
@@ -270,32 +285,57 @@ class Runner:
 
     # Async handlers
 
-    def _set_aside(self, nursery: trio.Nursery, handler: Awaitable[object], what: What, number: int) -> None:
+    def _begin(self, handler: Awaitable[object], context: Context, what: What, number: int, began: float) -> bool:
+        """Run an async handler up to where it waits; whether it has ended before that."""
         core = self.cores.take_nowait()  # told before the mark, or the master might take this process for idle
-        self._marks[number % WINDOW] = ASIDE
-        name = f"signal {what}" if isinstance(what, int) else f"task {self._tasks.name(what)}"
-        nursery.start_soon(self._run_aside, handler, what, number, core, name=name)
+        context.run(core.hold)
+        coroutine = handler if isinstance(handler, CoroutineType) else _awaited(handler)
+        assert isinstance(coroutine, CoroutineType)  # for mypy, to which it is a Coroutine
+        try:
+            trap = context.run(coroutine.send, None)
+        except StopIteration:
+            state = DONE
+        except BaseException as error:  # noqa: ASYNC103, BLE001  logged and counted, or raised again
+            core.end()
+            self._raised(what, error)
+            state = FAILED
+        else:
+            self._marks[number % WINDOW] = ASIDE
+            self._waiting = Begun(coroutine, trap, context, what, number, core, began)
+            return False
+        core.end()
+        self._marks[number % WINDOW] = state
+        if state == FAILED:
+            self.ring()  # it may have to be tried again
+        return True
 
-    async def _run_aside(self, handler: Awaitable[object], what: What, number: int, core: Core) -> None:
-        state, begin = DONE, monotonic()
-        with core:
-            try:
-                await handler
-            except BaseException as error:  # noqa: ASYNC103  the process's own cancellation is raised again
-                if _cut_off(error):
-                    # The process ends because of something else: the master puts this signal back and blames nobody.
-                    self._list(number, STARTED)
-                    raise
-                self._raised(what, error)
-                state = FAILED
+    async def _go_on(self, begun: Begun) -> None:
+        """Go on with a handler that waits."""
+        what, number = begun.what, begun.number
+        task = trio.lowlevel.current_task()
+        task.name = f"signal {what}" if isinstance(what, int) else f"task {self._tasks.name(what)}"
+        task.context = begun.context  # in force from the next step of this task on, which is the handler's
+        state = DONE
+        try:
+            await begun
+        except BaseException as error:  # noqa: ASYNC103  the process's own cancellation is raised again
+            if _cut_off(error):
+                # The process ends because of something else: the master puts this signal back and blames nobody.
+                self._list(number, STARTED)
+                raise
+            self._raised(what, error)
+            state = FAILED
+        finally:
+            begun.core.end()
         now = monotonic()
-        self._words[PACE] = int((now - begin) * 1e9)
+        seconds = now - begun.began
+        self._words[PACE] = int(seconds * 1e9)
         self._list(number, state)
         if state == FAILED:
             self.ring()
         else:
             self._ring_if_wanted()
-        self.stopwatch.handler_ended(what, now - begin, now)
+        self.stopwatch.handler_ended(what, seconds, now)
         if isinstance(what, int):
             self._waits.ran(what)
 
@@ -304,6 +344,10 @@ class Runner:
         self._finished[self._listed % FINISHED] = finished_entry(number, state)
         self._listed += 1
         self._finished[FINISHED] = self._listed
+
+
+async def _awaited(handler: Awaitable[object]) -> object:
+    return await handler
 
 
 def _signum_of(what: What) -> dict[str, int]:
