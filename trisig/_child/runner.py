@@ -48,6 +48,7 @@ from trisig._util.tracebacks import exc_info_of
 from .begun import Begun
 from .cores import Cores
 from .handler_table import HandlerTable
+from .relay import Relay
 from .running_number import running_number
 from .setup import ChildSetup
 from .stopwatch import Stopwatch, What
@@ -102,8 +103,9 @@ class Runner:
         self._number = 0  # of the next signal to start
         self._taken = 0  # of the next signal to read
         self._listed = 0
-        self._serving = trio.CancelScope()  # of the task that leads
-        self._waiting: Begun | None = None  # what that task has to go on with
+        self._waiting: Begun | None = None  # what the task that leads has to go on with
+        self._relay = Relay(self._lead, self._go_on)
+        self._worked: Callable[[int], object] = lambda _: None
 
     async def serve(self, worked: Callable[[int], object]) -> None:
         """Run handlers until stopped; async ones that are running then go on to their end.
@@ -111,40 +113,36 @@ class Runner:
         Args:
             worked: called after some handlers, with how many have begun.
         """
-        async with trio.open_nursery() as nursery:
-            await self._lead(nursery, worked, self._serving)
+        self._worked = worked
+        await self._relay.run()
 
-    async def _lead(self, nursery: trio.Nursery, worked: Callable[[int], object], serving: trio.CancelScope) -> None:
-        """Run handlers until one of them waits; then another task leads, and this one goes on with that handler.
+    async def _lead(self) -> Begun:
+        """Run handlers until one of them waits, and return that one.
 
         A handler that never waits needs no task of its own so. One that does cannot be given to another task: who wakes
         it knows the task that it began in.
         """
         handlers = self._handlers
-        with serving:
-            while True:
-                await self._wait_for_signals()
-                while self.cores.free:
-                    if handlers.word[0] != handlers.known:
-                        await handlers.wait_complete()
-                    more = self._run()
-                    self._ring_if_wanted()
-                    if self._turn is not None:
-                        self.stopwatch.turn_ended(*self._turn)
-                    worked(self._number)
-                    if self._waiting is not None:
-                        waiting, self._waiting = self._waiting, None
-                        self._serving = trio.CancelScope()  # what `stop` cancels is not around this handler any more
-                        nursery.start_soon(self._lead, nursery, worked, self._serving)
-                        await self._go_on(waiting)
-                        return
-                    if not more:
-                        break
-                    await trio.lowlevel.checkpoint()
+        while True:
+            await self._wait_for_signals()
+            while self.cores.free:
+                if handlers.word[0] != handlers.known:
+                    await handlers.wait_complete()
+                more = self._run()
+                self._ring_if_wanted()
+                if self._turn is not None:
+                    self.stopwatch.turn_ended(*self._turn)
+                self._worked(self._number)
+                if self._waiting is not None:
+                    waiting, self._waiting = self._waiting, None
+                    return waiting
+                if not more:
+                    break
+                await trio.lowlevel.checkpoint()
 
     def stop(self) -> None:
         """Start no more handlers."""
-        self._serving.cancel()
+        self._relay.stop()
 
     def ring(self) -> None:
         """Have the master look at the marks."""
