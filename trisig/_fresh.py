@@ -31,7 +31,6 @@ from ._ipc.shared_memory import Shared, shared_bytes
 from ._journal.child_journal import ChildJournal, JournalPlace
 from ._linux.activation import hide_from_programs
 from ._linux.mmap_file import map_file
-from ._model.life_limits import LifeLimits
 from ._model.process import MASTER_VARIABLE
 from ._model.targets import Topology
 from ._prefork.leave import flush_standard_streams, run_and_leave
@@ -114,7 +113,7 @@ def _child_main(signals: Signals, orders: Orders, topology: Topology) -> ChildMa
         shared,
         Gate(shared.gate, orders.gate),
         processes.cores,
-        LifeLimits(*processes.limits),
+        processes.limits,
         lambda process: None if journal is None else journal.outbox(names.index(process)),
         MASTER_VARIABLE,
         processes.in_cluster,

@@ -143,13 +143,19 @@ def work() -> None:
 
 
 @pytest.mark.parametrize(("act", "replaced"), [(grow, True), (work, False)])
-async def test_when_it_has_grown(act: Callable[[], None], *, replaced: bool) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_when_it_has_grown(act: Callable[[], None], *, is_async: bool, replaced: bool) -> None:
     """The memory that is resident counts, as the kernel has it; one that has not grown stays."""
     signals = trisig.Signals()
 
-    @signals.handler(1)
     def handle(signum: int) -> None:
         act()
+
+    async def handle_later(signum: int) -> None:
+        await trio.lowlevel.checkpoint()
+        act()
+
+    signals.register(1, "worker", handle_later if is_async else handle)
 
     async with trisig.open_master(signals, max_rss=resident() + 64 * 2**20) as master:
         pid = pid_of(master)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from uwsgi_config import plan_of, write
 
+from trisig._model.life_limits import LifeLimits
 from trisig.uwsgi._config.entries import Entry
 from trisig.uwsgi._config.known import KnownOptions
 from trisig.uwsgi._config.problem import ConfigError
@@ -86,6 +87,18 @@ def test_crons_and_timers() -> None:
     assert list(plan_of("--cron2=nonsense=1 x").remarks()) == ["cron2: unknown keys are ignored: nonsense"]
 
 
+def test_limits_of_workers() -> None:
+    """The lower limit of memory holds, an M means nothing, and of ages each worker has its own; 0 is no limit."""
+    found = settings("-p2", "--reload-on-rss=512M", "--evil-reload-on-rss=256 ; MB", "--max-worker-lifetime=60")
+    assert found.life_limits == dict.fromkeys(("worker1", "worker2"), LifeLimits(None, 60, 256 * 2**20, 10))
+    ages = settings("-p3", "--max-worker-lifetime=60", "--max-worker-lifetime-delta=5", "--min-worker-lifetime=0")
+    assert [limits.age for limits in ages.life_limits.values()] == [60, 65, 70]
+    assert settings("--max-worker-lifetime=0", "--reload-on-rss=0").life_limits == {"worker1": LifeLimits(rss_after=10)}
+    assert {"a worker is replaced after 60 s", "a worker is replaced at 7 MB of resident memory"} <= set(
+        plan_of("--max-worker-lifetime=60", "--reload-on-rss=7").lines()
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
@@ -99,6 +112,11 @@ def test_crons_and_timers() -> None:
         (("--signal-overlap=17 often",), "write queue, one or skip"),
         (("--cheaper=2", "-p2"), "invalid cheaper value: must be lower than processes"),
         (("--env=A",), "write NAME=value"),
+        (("--reload-on-rss=big",), "reload-on-rss is a number, not 'big'"),
+        (("--evil-reload-on-rss=1G",), "G is no unit here; write a number of megabytes, like evil-reload-on-rss = 512"),
+        (("--reload-on-rss=1.5",), "write a number of megabytes"),
+        (("--max-worker-lifetime=3",), "invalid min-worker-lifetime value (10), must be lower than"),
+        (("--max-worker-lifetime=1h",), "or min-worker-lifetime = 0"),
         (("--proceses=2",), "--proceses is no option of uWSGI; did you mean --processes?"),
         (("--ini",), "--ini needs a value"),
         (("--master=x",), "--master takes no value"),
@@ -133,7 +151,8 @@ signal signal-bufsize signal-rbtimer signal-timer single-interpreter smart-attac
 spooler-chdir spooler-external spooler-frequency spooler-harakiri spooler-import spooler-max-tasks spooler-ordered
 spooler-processes spooler-quiet static-map stats strict threads timer touch-mules-reload touch-reload touch-signal
 touch-spoolers-reload touch-workers-reload uid unique-cron vacuum venv virtualenv worker-reload-mercy workers wsgi
-wsgi-file attach-daemon attach-daemon2
+wsgi-file attach-daemon attach-daemon2 evil-reload-on-rss max-worker-lifetime-delta
+min-worker-lifetime
 """
 
 

@@ -7,7 +7,7 @@ verbs; declarations are kept here, so that they hold for every master that opens
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, Unpack, cast, overload
 
@@ -27,6 +27,7 @@ from trisig._model.handlers import (
     check_master_service,
 )
 from trisig._model.handling import Handling, HandlingOptions
+from trisig._model.life_limits import LifeLimits
 from trisig._model.lock_name import check_lock_name
 from trisig._model.mailboxes import Boxes
 from trisig._model.node_info import NodeInfo
@@ -97,6 +98,7 @@ class Application:
         host: runs the life of a child to its end. It may do so in another thread, and do something else in the main
             one; then it calls `leave`, in the thread of trio, when the process gets SIGTERM.
         commands: further ones of the control socket, by name.
+        limits: what ends the life of a process instead of the master's options, by its name.
     """
 
     def __init__(self) -> None:
@@ -114,6 +116,7 @@ class Application:
         self.spool: SpoolWriter | None = None
         self.host: Host = run_in_this_thread
         self.commands: dict[str, Callable[..., Awaitable[object]]] = {}
+        self.limits: Mapping[str, LifeLimits] = {}
         self.in_child = False
         self._has_master = False
 

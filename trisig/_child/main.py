@@ -48,6 +48,9 @@ class Application(Protocol):
     def spool(self) -> SpoolWriter | None: ...
 
     @property
+    def limits(self) -> Mapping[str, LifeLimits]: ...
+
+    @property
     def host(self) -> Callable[[Callable[[], Awaitable[None]], Callable[[], None]], object]: ...
 
     def enter_child(self, verbs: ChildVerbs) -> None: ...
@@ -61,7 +64,7 @@ class ChildMain(msgspec.Struct, frozen=True):
         topology: which processes there are; its order is that of the slots.
         shared, gate: of the master.
         cores: how many async handlers a process runs at a time.
-        limits: what ends the life of a process.
+        limits: what ends the life of a process for which the application has no limits of its own.
         outbox: where the process of that name notes what it raises, if there is a journal.
         in_cluster: whether the master is a node of one.
         mark: the environment variable by which what a child leaves behind is known, set to the master's pid.
@@ -105,7 +108,7 @@ class ChildMain(msgspec.Struct, frozen=True):
             declared=self._declared_for(info),
             signals=self.signals,
             cores=self.cores,
-            limits=self.limits.of_one(),
+            limits=self.application.limits.get(name, self.limits).of_one(),
             outbox=self.outbox(name),
             in_cluster=self.in_cluster,
         )

@@ -111,7 +111,7 @@ class Runner:
         """Run handlers until stopped; async ones that are running then go on to their end.
 
         Args:
-            worked: called after some handlers, with how many have begun.
+            worked: called when some handlers have ended, with how many have begun.
         """
         self._worked = worked
         await self._relay.run()
@@ -124,6 +124,10 @@ class Runner:
         """
         handlers = self._handlers
         while True:
+            if not self.cores.free:
+                await self.cores.wait_free()
+                self._ring_if_wanted()
+                self._worked(self._number)
             await self._wait_for_signals()
             while self.cores.free:
                 if handlers.word[0] != handlers.known:
@@ -132,7 +136,8 @@ class Runner:
                 self._ring_if_wanted()
                 if self._turn is not None:
                     self.stopwatch.turn_ended(*self._turn)
-                self._worked(self._number)
+                if self.cores.free:
+                    self._worked(self._number)
                 if self._waiting is not None:
                     waiting, self._waiting = self._waiting, None
                     return waiting
@@ -154,9 +159,6 @@ class Runner:
             self.ring()
 
     async def _wait_for_signals(self) -> None:
-        if not self.cores.free:
-            await self.cores.wait_free()
-            self._ring_if_wanted()
         if self._number != self._taken:
             return
         # What was sent can have been taken back since.

@@ -25,7 +25,7 @@ class Wear:
         self._limits = limits
         self._ask = ask
         self._asked = limits == LifeLimits()
-        self._next_look = 0.0
+        self._next_look = monotonic() + limits.rss_after
 
     async def watch_age(self) -> None:
         """Ask when the process is old."""

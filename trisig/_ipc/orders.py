@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from trisig._model.life_limits import LifeLimits
 from trisig._model.manifest import Manifest
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ class ProcessOrders(msgspec.Struct, frozen=True):
 
     Attributes:
         workers, mules, spoolers, farms, cores: as the options of the master.
-        limits: as `LifeLimits` has them.
+        limits: what ends the life of a child.
         spool: the directory of the jobs; empty for none.
         in_cluster: whether the master is a node of a cluster.
     """
@@ -29,7 +30,7 @@ class ProcessOrders(msgspec.Struct, frozen=True):
     spoolers: int
     farms: dict[str, list[int]]
     cores: int
-    limits: list[float | None]
+    limits: LifeLimits
     spool: str
     in_cluster: bool
 

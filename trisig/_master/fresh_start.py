@@ -82,7 +82,7 @@ class FreshStart(msgspec.Struct, frozen=True):
     def _orders(self, earlier: Manifest) -> Orders:
         from importlib.metadata import version  # noqa: PLC0415  it imports half of `email`, which only a reload needs
 
-        options, limits = self.options, self.options.life_limits
+        options = self.options
         spool = options.spool_path
         return Orders(
             version=version("trisig"),
@@ -106,7 +106,7 @@ class FreshStart(msgspec.Struct, frozen=True):
                 spoolers=options.spoolers,
                 farms={name: list(mules) for name, mules in (options.farms or {}).items()},
                 cores=options.cores,
-                limits=[limits.handled, limits.age, limits.rss],
+                limits=options.life_limits,
                 spool="" if spool is None else str(spool.absolute()),
                 in_cluster=options.cluster is not None,
             ),

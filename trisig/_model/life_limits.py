@@ -17,13 +17,18 @@ class LifeLimits(msgspec.Struct, frozen=True):
         handled: how many signals and tasks it has begun to handle.
         age: for how many seconds it has been ready.
         rss: how many bytes of memory it has resident.
+        rss_after: for how many seconds it is there before its memory counts.
     """
 
     handled: float | None = None
     age: float | None = None
     rss: float | None = None
+    rss_after: float = 0.0
 
     def of_one(self, draw: Callable[[], float] = random) -> LifeLimits:
         """The limits of one process: each up to a tenth more, so that processes of one age do not end together."""
-        limits = (self.handled, self.age, self.rss)
-        return LifeLimits(*(None if limit is None else limit * (1 + SPREAD * draw()) for limit in limits))
+
+        def drawn(limit: float | None) -> float | None:
+            return None if limit is None else limit * (1 + SPREAD * draw())
+
+        return LifeLimits(drawn(self.handled), drawn(self.age), drawn(self.rss), self.rss_after)

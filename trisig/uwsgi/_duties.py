@@ -16,6 +16,7 @@ def declare_duties(parts: Assembly) -> None:
     signals, application, desk = parts.signals, application_of(parts.signals), parts.desk()
     application.host = parts.child.host
     application.commands = desk.commands()
+    application.limits = parts.settings.life_limits
     signals.service("master")(desk.serve)
     signals.on_start()(parts.child.start)
     for kind in CHILD_KINDS:

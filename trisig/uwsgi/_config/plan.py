@@ -81,6 +81,10 @@ class Plan:
     def _processes(self) -> Iterator[str]:
         settings = self.settings
         yield f"workers: {settings.workers}"
+        if settings.max_worker_lifetime:
+            yield f"a worker is replaced after {settings.max_worker_lifetime} s"
+        if settings.max_rss:
+            yield f"a worker is replaced at {settings.max_rss // 2**20} MB of resident memory"
         for number, program in enumerate(settings.programs, 1):
             yield f"mule {number}: {program or 'waits for signals and messages'}"
         for name, members in settings.farms.items():

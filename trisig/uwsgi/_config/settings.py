@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from trisig._model.address import Address
+from trisig._model.life_limits import LifeLimits
 from trisig._model.targets import Topology
 
 from . import values
@@ -75,6 +76,11 @@ class Settings:
     reload_mercy: int = _one(values.number, "reload-mercy", 0)
     worker_reload_mercy: int = _one(values.number, "worker-reload-mercy", 0)
     mule_reload_mercy: int = _one(values.number, "mule-reload-mercy", 0)
+    reload_on_rss: int = _one(values.megabytes, "reload-on-rss", 0)
+    evil_reload_on_rss: int = _one(values.megabytes, "evil-reload-on-rss", 0)
+    max_worker_lifetime: int = _one(values.number, "max-worker-lifetime", 0)
+    max_worker_lifetime_delta: int = _one(values.number, "max-worker-lifetime-delta", 0)
+    min_worker_lifetime: int = _one(values.number, "min-worker-lifetime", 10)
 
     timer: tuple[values.SignalEvent, ...] = _many("signal-timer timer", values.signal_timer)
     rbtimer: tuple[values.SignalEvent, ...] = _many("signal-rbtimer rbtimer", values.signal_timer)
@@ -138,6 +144,20 @@ class Settings:
     def topology(self) -> Topology:
         """How many processes there are of each kind."""
         return Topology(self.workers, len(self.programs), self.spooler_processes * len(self.spooler), self.farms)
+
+    @property
+    def max_rss(self) -> int:
+        """At how many bytes of resident memory a worker is replaced; 0 for no limit."""
+        return min(filter(None, (self.reload_on_rss, self.evil_reload_on_rss)), default=0)
+
+    @property
+    def life_limits(self) -> dict[str, LifeLimits]:
+        """What ends the life of each worker."""
+        return {f"worker{number}": self._limits_of(number) for number in range(1, self.workers + 1)}
+
+    def _limits_of(self, number: int) -> LifeLimits:
+        age = self.max_worker_lifetime and self.max_worker_lifetime + (number - 1) * self.max_worker_lifetime_delta
+        return LifeLimits(age=age or None, rss=self.max_rss or None, rss_after=self.min_worker_lifetime)
 
     @property
     def daemons(self) -> tuple[Daemon, ...]:
@@ -214,4 +234,9 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(f"invalid cheaper value: must be lower than processes ({settings.workers})")
     elif settings.cheaper and settings.cheaper_initial > settings.workers:
         problems.append(f"invalid cheaper-initial value: must be lower or equal than processes ({settings.workers})")
+    if 0 < settings.max_worker_lifetime <= settings.min_worker_lifetime:
+        problems.append(
+            f"invalid min-worker-lifetime value ({settings.min_worker_lifetime}), must be lower than "
+            f"max-worker-lifetime ({settings.max_worker_lifetime}); write a longer lifetime, or min-worker-lifetime = 0"
+        )
     return problems

@@ -34,6 +34,16 @@ def number(name: str, value: str | None) -> int:
     return found
 
 
+def megabytes(name: str, value: str | None) -> int:
+    """A number of megabytes, with or without an M; the answer is in bytes."""
+    found = number(name, value)
+    if unit := re.match(r"\s*\+?\d+(?!mb?\b)([a-z.]\w*)", value or "", re.IGNORECASE):
+        raise ConfigError(
+            f"{name} = {value}: {unit[1]} is no unit here; write a number of megabytes, like {name} = 512"
+        )
+    return found * 2**20
+
+
 def text(name: str, value: str | None) -> str:
     """A text, as it was written."""
     if value is None:

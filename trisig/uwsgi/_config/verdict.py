@@ -33,7 +33,7 @@ _REFUSED = {
 # What is no part of serving the web, and not built.
 _NOT_SERVED_PREFIXES = """
 smart-attach- legion hook- exec- alarm snmp queue sharedarea touch- fs- py-auto python-auto spooler-
-max-worker-lifetime min-worker-lifetime reload-on- evil-reload-on- cheaper- idle stats metric log
+reload-on- evil-reload-on- cheaper- idle stats metric log
 master-fifo fifo pyrun python py worker-exec mule- cron- worker-reload mount chroot pivot cgroup setcap signal
 remote subscrib carbon zerg cache- exit stop reload pause resume suspend umount
 """
