@@ -143,6 +143,59 @@ def test_a_mule_that_ends_is_restarted_and_the_instance_can_begin_anew(tmp_path:
     assert not list(Path("/dev/shm").glob(f"trisig-uwsgi-*{program.process.pid}*"))
 
 
+KINDS = """
+import os, time, uwsgi
+from notes import note
+def life():
+    kind = "spooler" if uwsgi.i_am_the_spooler() else "mule" if uwsgi.mule_id() else "worker"
+    note(kind, os.getpid())
+uwsgi.post_fork_hook = life
+def slow(signum):
+    note("slow")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    note("slept")
+uwsgi.register_signal(1, "worker1", slow)
+uwsgi.signal(1)
+"""
+
+FOREVER = """
+import time
+from notes import note
+note("version VERSION")
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_a_touched_file_renews_the_processes_of_one_kind(tmp_path: Path) -> None:
+    """The new program of a mule runs, a handler is not cut off, and other kinds stay."""
+    files = dict.fromkeys(("workers", "mules", "spoolers"), "")
+    words = [f"--touch-{name}-reload={name}" for name in files] + ["--mule=mule.py", "--spooler=spool", "-p2", "app.py"]
+    (tmp_path / "spool").mkdir()
+    files |= {"app.py": KINDS, "mule.py": FOREVER.replace("VERSION", "1")}
+    with running(tmp_path, files, *words) as program:
+
+        def lives(kind: str) -> int:
+            return sum(note.split()[0] == kind for note in program.notes())
+
+        program.wait_for("slow", "version 1")
+        program.until(lambda: "master: ready" in program.log())
+        (tmp_path / "mule.py").write_text(FOREVER.replace("VERSION", "2"))
+        (tmp_path / "mules").touch()
+        program.wait_for("version 2")
+        assert (lives("worker"), lives("spooler")) == (2, 1)
+        (tmp_path / "spoolers").touch()
+        program.until(lambda: lives("spooler") == 2)
+        (tmp_path / "workers").touch()
+        program.until(lambda: lives("worker") == 3)  # the other one runs a handler
+        assert "slept" not in program.notes()
+        (tmp_path / "go").touch()
+        program.wait_for("slept")
+        program.until(lambda: lives("worker") == 4)
+        assert program.notes().count("slow") == 1
+
+
 def test_processes_share_caches_and_metrics_and_a_slow_handler_ends_its_process(tmp_path: Path) -> None:
     """What one process sets another one gets; harakiri shows where the handler was, and the signal is tried again."""
     options = ["--cache2=name=first,items=2", "--cache2=name=second,blocksize=10", "--metric=name=jobs", "--harakiri=1"]

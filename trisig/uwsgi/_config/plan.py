@@ -105,6 +105,8 @@ class Plan:
             yield f"{signals}: {one.overlap}, while the handler runs"
         for event in settings.touch_signal:
             yield f"signal {event.signum} when {event.of} changes"
+        for kind, paths in settings.touched.items():
+            yield from (f"the {kind}s begin anew when {path} changes" for path in paths)
         for touch in settings.hook_touch:
             yield f"{touch.hook.action}:{touch.hook.argument} when {touch.path} changes"
 

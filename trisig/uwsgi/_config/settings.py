@@ -113,6 +113,9 @@ class Settings:
     cache2: tuple[str, ...] = _many("cache2")
     metric: tuple[str, ...] = _many("metric")
     touch_reload: tuple[str, ...] = _many("touch-reload fs-reload")
+    touch_workers_reload: tuple[str, ...] = _many("touch-workers-reload")
+    touch_mules_reload: tuple[str, ...] = _many("touch-mules-reload")
+    touch_spoolers_reload: tuple[str, ...] = _many("touch-spoolers-reload")
     py_autoreload: int = _one(values.number, "py-autoreload py-auto-reload python-autoreload python-auto-reload", 0)
     py_autoreload_ignore: tuple[str, ...] = _many("py-auto-reload-ignore")
     stats: str = _one(values.text, "stats stats-server", "")
@@ -144,6 +147,15 @@ class Settings:
     def topology(self) -> Topology:
         """How many processes there are of each kind."""
         return Topology(self.workers, len(self.programs), self.spooler_processes * len(self.spooler), self.farms)
+
+    @property
+    def touched(self) -> dict[str, tuple[str, ...]]:
+        """The files that renew the processes of a kind."""
+        return {
+            "worker": self.touch_workers_reload,
+            "mule": self.touch_mules_reload,
+            "spooler": self.touch_spoolers_reload,
+        }
 
     @property
     def max_rss(self) -> int:

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -46,6 +48,7 @@ class MasterWork:
         self._store = store
         self._crons: list[tuple[int, CronCommand]] = []
         self._touched: list[tuple[int, Hook]] = []
+        self._renewed: list[tuple[int, str]] = []
         self._reload: int | None = None
         self.raised_early: list[int] = []
 
@@ -64,15 +67,19 @@ class MasterWork:
             if settings.strict_uwsgi and is_due_now(source):
                 self.raised_early.append(number)
         for touch in settings.hook_touch:
-            number = self._handlers.reserve()
-            self._touched.append((number, touch.hook))
-            signals.add_file_monitor(number, os.path.abspath(touch.path), missing_ok=True)  # noqa: PTH100
+            self._touched.append((self._watch([touch.path]), touch.hook))
+        self._renewed = [(self._watch(paths), kind) for kind, paths in settings.touched.items() if paths]
         if settings.touch_reload:
-            self._reload = self._handlers.reserve()
-            for path in settings.touch_reload:
-                signals.add_file_monitor(self._reload, os.path.abspath(path), missing_ok=True)  # noqa: PTH100
+            self._reload = self._watch(settings.touch_reload)
 
-    async def serve(self, _master: Master) -> None:
+    def _watch(self, paths: Sequence[str]) -> int:
+        """The number of a signal that is raised when one of some files is changed."""
+        number = self._handlers.reserve()
+        for path in paths:
+            self._signals.add_file_monitor(number, os.path.abspath(path), missing_ok=True)  # noqa: PTH100
+        return number
+
+    async def serve(self, master: Master) -> None:
         """Do it; a service of the master."""
         for signum in self.raised_early:
             await self._signals.send(signum)
@@ -82,6 +89,8 @@ class MasterWork:
                 nursery.start_soon(self._run_each_time, number, cron)
             for number, hook in self._touched:
                 nursery.start_soon(self._do_each_time, number, hook)
+            for number, kind in self._renewed:
+                nursery.start_soon(self._renew_each_time, number, master, kind)
             if self._reload is not None:
                 nursery.start_soon(self._reload_at, self._reload)
 
@@ -101,6 +110,15 @@ class MasterWork:
                 await do_hooks([hook])
             except ConfigError as error:
                 log.error("master: %s", error)  # noqa: TRY400
+
+    async def _renew_each_time(self, number: int, master: Master, kind: str) -> None:
+        while True:
+            await self._signals.wait(number)
+            log.info("master: the %ss begin anew: a file has changed", kind)
+            for process in master.processes:
+                if process.kind == kind:
+                    with suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGTERM)  # one that ignores it as yet has imported nothing
 
     async def _run(self, cron: CronCommand) -> None:
         log.info("master: cron: %s", cron.command)
