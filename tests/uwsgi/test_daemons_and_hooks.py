@@ -84,6 +84,7 @@ def test_daemons_live_with_the_instance_and_hooks_mark_its_moments(tmp_path: Pat
         program.until(lambda: len(noted(program, "daemon", "one")) == 4)
         (tmp_path / "touched").touch()
         program.until(lambda: "touched" in program.notes())
+        program.until(lambda: program.notes().count("master start") == 2)
         program.process.send_signal(signal.SIGTERM)
         program.until(lambda: "stopping" in program.log())
         (tmp_path / "stopping").touch()

@@ -39,7 +39,8 @@ async def test_a_killed_worker_costs_nobody_a_message(tmp_path: Path) -> None:
             for terminal in terminals:
                 await nursery.start(terminal.live)
             crowd = Counter(visitor.welcomes[-1]["worker"] for visitor in visitors)
-            assert set(crowd) == {1, 2, 3, 4}
+            assert len(crowd) > 1
+            doomed = max(crowd, key=lambda number: crowd[number])
 
             async def talk(visitor: Visitor) -> None:
                 for number in range(EACH):
@@ -51,7 +52,7 @@ async def test_a_killed_worker_costs_nobody_a_message(tmp_path: Path) -> None:
                     talking.start_soon(talk, visitor)
                 await visitors[0].until(lambda: len(visitors[0].texts) > VISITORS * EACH // 4)
                 assert len(visitors[0].texts) < VISITORS * EACH * 3 // 4
-                os.kill(server.worker_pid(2), signal.SIGKILL)
+                os.kill(server.worker_pid(doomed), signal.SIGKILL)
             for visitor in visitors:
                 await visitor.until(lambda visitor=visitor: len(visitor.texts) >= VISITORS * EACH)
             await trio.sleep(0.3)  # what is shown twice would come now
@@ -65,8 +66,8 @@ async def test_a_killed_worker_costs_nobody_a_message(tmp_path: Path) -> None:
     for visitor in visitors:
         assert visitor.texts == order
     came_back = [visitor for visitor in visitors if len(visitor.welcomes) > 1]
-    assert {visitor.welcomes[0]["worker"] for visitor in came_back} == {2}
-    assert len(came_back) == crowd[2]
+    assert {visitor.welcomes[0]["worker"] for visitor in came_back} == {doomed}
+    assert len(came_back) == crowd[doomed]
     assert whole
     for terminal in whole:
         assert terminal.said == visitors[0].bodies
