@@ -87,6 +87,14 @@ def test_crons_and_timers() -> None:
     assert list(plan_of("--cron2=nonsense=1 x").remarks()) == ["cron2: unknown keys are ignored: nonsense"]
 
 
+def test_a_log_by_udp_is_left_out() -> None:
+    """With a line that says where it goes."""
+    plan = plan_of("--logto=127.0.0.1:514")
+    assert plan.settings.log_file == ""
+    assert list(plan.remarks()) == ["logto = 127.0.0.1:514: no log is sent by UDP; it goes to standard error"]
+    assert "log-file: /l" in plan_of("--logto=/l").lines()
+
+
 def test_limits_of_workers() -> None:
     """The lower limit of memory holds, an M means nothing, and of ages each worker has its own; 0 is no limit."""
     found = settings("-p2", "--reload-on-rss=512M", "--evil-reload-on-rss=256 ; MB", "--max-worker-lifetime=60")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -194,6 +195,29 @@ def test_a_touched_file_renews_the_processes_of_one_kind(tmp_path: Path) -> None
         program.wait_for("slept")
         program.until(lambda: lives("worker") == 4)
         assert program.notes().count("slow") == 1
+
+
+def test_the_log_is_in_a_file_that_a_reload_opens_anew(tmp_path: Path) -> None:
+    """What master, children and the application write; nothing is left on standard error."""
+    app = "import os, uwsgi\nprint('printed', flush=True)\nuwsgi.post_fork_hook = lambda: uwsgi.log('logged')\n"
+    with running(tmp_path, {"app.py": app, "uwsgi.log": "before\n"}, "--logto=uwsgi.log", "app.py") as program:
+        first, second = tmp_path / "uwsgi.log", tmp_path / "uwsgi.log.1"
+        words = ("printed", "master: ready", "logged")
+        program.until(lambda: all(word in first.read_text() for word in words))
+        first.rename(second)
+        program.process.send_signal(signal.SIGHUP)
+        program.until(lambda: first.exists() and all(word in first.read_text() for word in words))
+    assert second.read_text().startswith("before\n")
+    assert "master: reloading: SIGHUP" in second.read_text()
+    assert program.log() == ""
+
+
+def test_a_log_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    """Before anything starts."""
+    with running(tmp_path, {"app.py": "import uwsgi"}, "--logto=no/uwsgi.log", "app.py") as program:
+        assert program.process.wait(SECONDS) == 1
+    assert program.log().endswith("logto = no/uwsgi.log: No such file or directory; write the path of a file\n")
+    assert program.log().count("\n") == 1
 
 
 def test_processes_share_caches_and_metrics_and_a_slow_handler_ends_its_process(tmp_path: Path) -> None:

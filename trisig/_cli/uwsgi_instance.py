@@ -25,6 +25,7 @@ from trisig._util.stop_signals import block_stop_signals, leave_on_stop_signals
 from trisig._util.tracebacks import own_traceback
 from trisig.uwsgi._config.plan import Plan, read_plan
 from trisig.uwsgi._config.problem import ConfigError
+from trisig.uwsgi._runtime.log_file import log_to
 from trisig.uwsgi._runtime.places import keep_places
 from trisig.uwsgi._start import NO_APP_STATUS, Instance, prepare
 
@@ -37,10 +38,12 @@ log = logging.getLogger("trisig")
 
 def serve(words: tuple[str, ...], *, check: bool, control: Path | None) -> None:
     """Run an instance to its end, or show what would run."""
-    configure("info")
     plan = _read(words)
     if plan.settings.signal:
         send_and_leave(plan.settings.signal[0])
+    if plan.settings.log_file and not check:
+        _log_to(plan.settings.log_file)
+    configure("info")
     for remark in plan.remarks():
         log.warning("%s", remark)
     if check:
@@ -70,6 +73,13 @@ def serve(words: tuple[str, ...], *, check: bool, control: Path | None) -> None:
 def _read(words: tuple[str, ...]) -> Plan:
     try:
         return read_plan(words, os.environ)
+    except ConfigError as error:
+        _refuse(error)
+
+
+def _log_to(path: str) -> None:
+    try:
+        log_to(path)
     except ConfigError as error:
         _refuse(error)
 

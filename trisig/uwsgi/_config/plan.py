@@ -44,6 +44,8 @@ class Plan:
         for command in self.settings.cron2:
             if command.unknown:
                 yield f"cron2: unknown keys are ignored: {', '.join(command.unknown)}"
+        if self.settings.logto != self.settings.log_file:
+            yield f"logto = {self.settings.logto}: no log is sent by UDP; it goes to standard error"
         for text in self.settings.socket:
             if text not in {address.text for address in self.settings.addresses}:
                 yield (
@@ -66,6 +68,7 @@ class Plan:
             "uid",
             "gid",
             "stats",
+            "log_file",
         )
         for name in named:
             if value := getattr(settings, name):

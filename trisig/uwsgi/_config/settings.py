@@ -109,6 +109,7 @@ class Settings:
 
     pidfile: str = _one(values.text, "pidfile", "")
     safe_pidfile: str = _one(values.text, "safe-pidfile pidfile2", "")
+    logto: str = _one(values.text, "logto", "")
     procname_prefix: str = _one(values.text, "procname-prefix procname-prefix-spaced", "")
     cache2: tuple[str, ...] = _many("cache2")
     metric: tuple[str, ...] = _many("metric")
@@ -147,6 +148,11 @@ class Settings:
     def topology(self) -> Topology:
         """How many processes there are of each kind."""
         return Topology(self.workers, len(self.programs), self.spooler_processes * len(self.spooler), self.farms)
+
+    @property
+    def log_file(self) -> str:
+        """Where the log goes; empty for standard error. An address, for UDP, is not served."""
+        return "" if ":" in self.logto else self.logto
 
     @property
     def touched(self) -> dict[str, tuple[str, ...]]:

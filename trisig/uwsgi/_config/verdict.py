@@ -18,7 +18,7 @@ spooler-quiet py-call-osafterfork skip-atexit mule-msg-size signal-bufsize signa
 close-on-exec2 never-swap log-master log-date logdate log-micros declare-option py-executable py-sys-executable
 threads-stacksize enable-metrics master-as-root no-site reload-os-env if-env if-not-env if-opt if-not-opt if-exists
 if-not-exists if-file if-not-file if-dir if-not-dir if-directory if-hostname if-not-hostname if-reload
-if-not-reload if-plugin if-not-plugin for for-glob for-times for-readline
+if-not-reload if-plugin if-not-plugin for for-glob for-times for-readline log-reopen
 """
 _SMART = "write attach-daemon and a command that stays in the foreground, or let systemd start the program"
 _REFUSED = {

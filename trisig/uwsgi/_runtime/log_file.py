@@ -1,0 +1,29 @@
+"""The file that takes standard output and standard error: `logto`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from trisig.uwsgi._config.problem import ConfigError
+
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC  # to read, too: a FIFO is open at once
+
+
+def log_to(path: str) -> None:
+    """Append to a file what this process and its children write; it is opened anew when the instance begins anew.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    try:
+        fd = os.open(path, _FLAGS, 0o640)
+    except OSError as error:
+        if isinstance(error, PermissionError) and "UWSGI_RELOADS" in os.environ:
+            return  # it was opened with rights that have been given up since, and is there still
+        raise ConfigError(f"logto = {path}: {error.strerror}; write the path of a file") from None
+    sys.stdout.flush()
+    for standard in (1, 2):
+        os.dup2(fd, standard)
+    if fd > 2:
+        os.close(fd)
