@@ -197,6 +197,36 @@ def test_a_touched_file_renews_the_processes_of_one_kind(tmp_path: Path) -> None
         assert program.notes().count("slow") == 1
 
 
+def test_commands_in_a_fifo(tmp_path: Path) -> None:
+    """One letter each: workers are replaced, the instance begins anew, and it ends; another letter is in the log."""
+    fifo = tmp_path / "fifo"
+    files = {"app.py": KINDS, "go": ""}
+    with running(tmp_path, files, "--master-fifo=fifo", "--mules=1", "app.py") as program:
+        program.until(lambda: "master: ready" in program.log() and fifo.exists())
+        write(fifo, "x\nw\n")
+        program.until(lambda: "worker1: ready" in program.log())
+        assert "'x' is not served; write one of r, " in program.log()
+        assert "mule1: ready" not in program.log()
+        write(fifo, "r")
+        program.until(lambda: program.log().count("master: ready") == 2)
+        write(fifo, "q")  # waits for a reader, if there is none yet
+        assert program.process.wait(SECONDS) == 0
+    assert "master: reloading: master-fifo" in program.log()
+
+
+def write(fifo: Path, text: str) -> None:
+    """As the shell does."""
+    subprocess.run(["/bin/sh", "-c", 'printf "$1" > "$0"', fifo, text], check=True, timeout=SECONDS)
+
+
+def test_a_fifo_that_is_none_ends_the_instance(tmp_path: Path) -> None:
+    """With a line, and the file is left alone."""
+    with running(tmp_path, {"app.py": "import uwsgi", "fifo": "text"}, "--master-fifo=fifo", "app.py") as program:
+        assert program.process.wait(SECONDS) == 1
+    assert "master-fifo = fifo: this is no FIFO; remove it, or write another path" in program.log()
+    assert (tmp_path / "fifo").read_text() == "text"
+
+
 def test_the_log_is_in_a_file_that_a_reload_opens_anew(tmp_path: Path) -> None:
     """What master, children and the application write; nothing is left on standard error."""
     app = "import os, uwsgi\nprint('printed', flush=True)\nuwsgi.post_fork_hook = lambda: uwsgi.log('logged')\n"

@@ -69,6 +69,7 @@ class Plan:
             "gid",
             "stats",
             "log_file",
+            "master_fifo",
         )
         for name in named:
             if value := getattr(settings, name):

@@ -117,6 +117,7 @@ class Settings:
     touch_workers_reload: tuple[str, ...] = _many("touch-workers-reload")
     touch_mules_reload: tuple[str, ...] = _many("touch-mules-reload")
     touch_spoolers_reload: tuple[str, ...] = _many("touch-spoolers-reload")
+    master_fifo: tuple[str, ...] = _many("master-fifo")
     py_autoreload: int = _one(values.number, "py-autoreload py-auto-reload python-autoreload python-auto-reload", 0)
     py_autoreload_ignore: tuple[str, ...] = _many("py-auto-reload-ignore")
     stats: str = _one(values.text, "stats stats-server", "")

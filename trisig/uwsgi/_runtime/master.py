@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import trio
 
@@ -21,6 +22,7 @@ from trisig.uwsgi._config.values import CronCommand
 from .due_now import is_due_now
 from .handlers import Handlers
 from .hooks import do_hooks
+from .master_fifo import obey_fifo
 from .store import Store
 
 log = logging.getLogger("trisig")
@@ -91,6 +93,8 @@ class MasterWork:
                 nursery.start_soon(self._do_each_time, number, hook)
             for number, kind in self._renewed:
                 nursery.start_soon(self._renew_each_time, number, master, kind)
+            for path in self._settings.master_fifo:
+                nursery.start_soon(obey_fifo, path, self._acts(master))
             if self._reload is not None:
                 nursery.start_soon(self._reload_at, self._reload)
 
@@ -114,11 +118,7 @@ class MasterWork:
     async def _renew_each_time(self, number: int, master: Master, kind: str) -> None:
         while True:
             await self._signals.wait(number)
-            log.info("master: the %ss begin anew: a file has changed", kind)
-            for process in master.processes:
-                if process.kind == kind:
-                    with suppress(ProcessLookupError):
-                        os.kill(process.pid, signal.SIGTERM)  # one that ignores it as yet has imported nothing
+            _renew(master, kind, "a file has changed")
 
     async def _run(self, cron: CronCommand) -> None:
         log.info("master: cron: %s", cron.command)
@@ -129,6 +129,13 @@ class MasterWork:
                 log.warning("master: cron: %s: status %d", cron.command, done.returncode)
         if limit.cancelled_caught:
             log.error("master: cron: %s: killed after %d s", cron.command, seconds)
+
+    def _acts(self, master: Master) -> dict[str, Callable[[], object]]:
+        """What the letters of `master-fifo` do."""
+        anew = partial(self.begin_anew, "master-fifo")
+        workers = partial(_renew, master, "worker", "master-fifo")
+        stop = partial(os.kill, os.getpid(), signal.SIGTERM)
+        return {"r": anew, "R": anew, "c": workers, "w": workers, "W": workers, "q": stop, "Q": stop}
 
     async def _reload_at(self, number: int) -> None:
         await self._signals.wait(number)
@@ -147,3 +154,12 @@ class MasterWork:
         log.info("master: reloading: %s", why)
         self._store.wish(RELOAD)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _renew(master: Master, kind: str, why: str) -> None:
+    """Replace the processes of a kind, in order and within the grace."""
+    log.info("master: the %ss begin anew: %s", kind, why)
+    for process in master.processes:
+        if process.kind == kind:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)  # one that ignores it as yet has imported nothing
