@@ -468,7 +468,9 @@ class Machine(RuleBasedStateMachine):
         """Follow the lane in the list of async handlers: at least what was listed before it looked."""
         left = process.lane.in_flight - len(process.held)
         while len(process.aside) > left:
+            assert process.collected < len(process.listed), "nothing is retired that has not ended"
             number = process.listed[process.collected]
+            assert number in process.aside, "each end counts once"
             self.finish(process.aside.pop(number), process.ended[number])
             process.collected += 1
         assert len(process.aside) == left

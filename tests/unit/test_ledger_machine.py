@@ -11,7 +11,7 @@ from ledger_machine import FINISHED, WINDOW, Machine
 from trisig._model import queue as queue_module
 from trisig._model.dead_letter import DeadLetter
 from trisig._model.event import Event
-from trisig._model.lane import ASIDE, STARTED, InFlight, Lane
+from trisig._model.lane import ASIDE, STARTED, InFlight, Lane, read_entry
 from trisig._model.ledger import Ledger
 from trisig._model.queue import Queue
 
@@ -58,11 +58,18 @@ class ClearsUnread(Lane):
 class SkipsUnknown(Lane):
     """Takes the end of a handler, whose start it has not read yet, for nothing."""
 
+    _outermost = True  # the end of one handler may have the ends of others read
+
     def _retire_async(self) -> None:
-        listed = self._finished[FINISHED]
-        while self._listed < listed:  # the end of one may read those of others, and go beyond
+        if not self._outermost:
             super()._retire_async()
-            self._listed += self._listed < listed
+            return
+        self._outermost = False
+        listed = self._finished[FINISHED]
+        while self._listed != listed and read_entry(self._finished[self._listed % FINISHED])[0] not in self.aside:
+            self._listed += 1
+        super()._retire_async()
+        self._outermost = True
 
 
 class DeafToTheDead(Lane):
