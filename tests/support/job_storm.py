@@ -49,6 +49,7 @@ class Evidence:
         self.rows = self._words[32:]
         self.pids = self._words[: len(_NAMES)]
         self.next_number = self._words[8 : 8 + SENDERS]
+        self.has_sent = self._words[10 : 10 + SENDERS]  # all that it had to
         self._few = self._words[16:20]  # allowed, overlaps, damaged, masters that have opened
 
     @property
@@ -139,6 +140,7 @@ def application(evidence: Evidence) -> trisig.Signals:
                 for number in range(first, last):
                     nursery.start_soon(send_one, sender * share + number)
             await trio.sleep(_STEP_S)
+        evidence.has_sent[sender] = 1
 
     return signals
 
@@ -237,7 +239,7 @@ class Storm:
             pass  # it went with its master, and has not been replaced yet
 
     def _is_over(self) -> bool:
-        all_sent = all(number >= self._evidence.jobs // SENDERS for number in self._evidence.next_number)
+        all_sent = all(self._evidence.has_sent)
         return all_sent and not self._waiting()
 
     def _waiting(self) -> list[Path]:
