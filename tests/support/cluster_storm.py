@@ -149,7 +149,8 @@ class Storm:
 
     def _notes(self) -> list[list[str]]:
         file = self._folder / "notes"
-        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        whole, _, _ = (file.read_text() if file.exists() else "").rpartition("\n")  # the last one may be half written
+        return [line.split() for line in whole.splitlines()]
 
     # What it does
 
@@ -261,8 +262,13 @@ class Storm:
         )
 
     def _explains(self, first: tuple[float, str], second: tuple[float, str]) -> bool:
-        """Whether something was done to the first one's node, or to the server, around the time until the second."""
-        return any(first[0] - 3 * LEASE < at < second[0] and whom in (first[1], "server") for at, _, whom in self._done)
+        """Whether something was done to the first one's node, or to the server, around the time until the second.
+
+        Or the second one's node was stopped: it goes on with what it had begun, and another one has run meanwhile.
+        """
+        since, until = first[0] - 3 * LEASE, second[0]
+        done = [(what, whom) for at, what, whom in self._done if since < at < until]
+        return ("stop", second[1]) in done or any(whom in (first[1], "server") for _, whom in done)
 
 
 def _runs(notes: list[tuple[float, str, str]]) -> dict[str, list[tuple[float, str]]]:

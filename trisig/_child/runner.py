@@ -127,7 +127,6 @@ class Runner:
             if not self.cores.free:
                 await self.cores.wait_free()
                 self._ring_if_wanted()
-                self._worked(self._number)
             await self._wait_for_signals()
             while self.cores.free:
                 if handlers.word[0] != handlers.known:
@@ -136,11 +135,10 @@ class Runner:
                 self._ring_if_wanted()
                 if self._turn is not None:
                     self.stopwatch.turn_ended(*self._turn)
-                if self.cores.free:
-                    self._worked(self._number)
                 if self._waiting is not None:
                     waiting, self._waiting = self._waiting, None
                     return waiting
+                self._worked(self._number)
                 if not more:
                     break
                 await trio.lowlevel.checkpoint()
@@ -336,6 +334,7 @@ class Runner:
         else:
             self._ring_if_wanted()
         self.stopwatch.handler_ended(what, seconds, now)
+        self._worked(self._number)
         if isinstance(what, int):
             self._waits.ran(what)
 
