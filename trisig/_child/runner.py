@@ -221,16 +221,17 @@ class Runner:
                     context = copy_context()
                     try:
                         result = context.run(handler, what)  # pyright: ignore[reportArgumentType]  they go together
+                        if result is not None and inspect.isawaitable(result):
+                            self._begin(result, context, what, number - 1, before)
+                            if self._waiting is not None:
+                                before = monotonic()  # its time is taken when it has ended
+                                return False
                     except BaseException as error:  # noqa: ASYNC103, BLE001  logged and counted, or raised again
                         self._raised(what, error)
                         marks[index] = FAILED
                         self.ring()  # it may have to be tried again
                     else:
-                        if result is None or not inspect.isawaitable(result):
-                            marks[index] = DONE
-                        elif not self._begin(result, context, what, number - 1, before):
-                            before = monotonic()  # its time is taken when it has ended
-                            return False
+                        marks[index] = DONE
                     if numbered and what is signum:
                         self._waits.ran(signum)
                     if (now := monotonic()) >= end:
@@ -283,8 +284,8 @@ class Runner:
 
     # Async handlers
 
-    def _begin(self, handler: Awaitable[object], context: Context, what: What, number: int, began: float) -> bool:
-        """Run an async handler up to where it waits; whether it has ended before that."""
+    def _begin(self, handler: Awaitable[object], context: Context, what: What, number: int, began: float) -> None:
+        """Run an async handler to its end, or up to where it waits: then it is `_waiting`."""
         core = self.cores.take_nowait()  # told before the mark, or the master might take this process for idle
         context.run(core.hold)
         coroutine = handler if isinstance(handler, CoroutineType) else _awaited(handler)
@@ -292,20 +293,13 @@ class Runner:
         try:
             trap = context.run(coroutine.send, None)
         except StopIteration:
-            state = DONE
-        except BaseException as error:  # noqa: ASYNC103, BLE001  logged and counted, or raised again
             core.end()
-            self._raised(what, error)
-            state = FAILED
+        except BaseException:
+            core.end()
+            raise
         else:
             self._marks[number % WINDOW] = ASIDE
             self._waiting = Begun(coroutine, trap, context, what, number, core, began)
-            return False
-        core.end()
-        self._marks[number % WINDOW] = state
-        if state == FAILED:
-            self.ring()  # it may have to be tried again
-        return True
 
     async def _go_on(self, begun: Begun) -> None:
         """Go on with a handler that waits."""
