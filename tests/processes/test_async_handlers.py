@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import trio
 import trio.lowlevel
+import trio.testing
 from witness import Journal, eventually
 
 import trisig
@@ -67,6 +70,33 @@ async def test_what_it_opens_before_it_waits_stays_open(tmp_path: Path) -> None:
     notes = [note[1:] for note in journal.read()]
     assert sorted(notes) == [("timed out", True)] * 2 + [("waits",)] * 2 + [("went on", False)] * 2
     assert master.statistics().failed == 0
+
+
+async def test_an_order_to_leave_beside_a_signal_cuts_nothing_off_and_is_obeyed(tmp_path: Path) -> None:
+    """They are read in the same moment, and in any order; the handler, if it begins, goes on to its end."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    @signals.handler(1, target="worker1")
+    async def slow(signum: int) -> None:
+        journal.note("begin", os.getpid())
+        await trio.sleep(0.01)
+        journal.note("end", os.getpid())
+
+    async with trisig.open_master(signals, workers=1, cores=2) as master:
+        for round_ in range(1, 13):
+            worker = next(one.pid for one in master.processes if one.kind == "worker")
+            os.kill(worker, signal.SIGSTOP)
+            signals.send_nowait(1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(master.cheap, 1)
+                await trio.testing.wait_all_tasks_blocked()  # both are on their way
+                os.kill(worker, signal.SIGCONT)
+            await master.wake(1)
+            await journal.until(2 * round_)
+    notes = journal.read()
+    assert notes[0::2] == [(name, "begin", pid) for name, _, pid in notes[1::2]]
+    assert notes[1::2] == [(name, "end", pid) for name, _, pid in notes[0::2]]
+    assert len(notes) == 24
 
 
 async def test_any_awaitable_will_do(tmp_path: Path) -> None:
