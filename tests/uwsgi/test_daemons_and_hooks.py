@@ -100,6 +100,40 @@ def test_daemons_live_with_the_instance_and_hooks_mark_its_moments(tmp_path: Pat
     assert "hook-pre-app = safeexec:exit 3: status 3" in program.log()
 
 
+@pytest.mark.parametrize(
+    ("words", "runs"),
+    [
+        (("--hook-master-start=exec:touch begun; while [ ! -e go ]; do sleep 0.01; done; touch first",), ()),
+        (("--touch-exec=touched touch begun; while [ ! -e go ]; do sleep 0.01; done; touch first",), ("touched",)),
+    ],
+)
+def test_a_command_of_a_hook_goes_on_to_its_end_when_the_instance_stops(
+    tmp_path: Path, words: tuple[str, ...], runs: tuple[str, ...]
+) -> None:
+    """As in uWSGI, whose master waits for it; so do the hooks after it."""
+    more = "--hook-master-start=append:second x"
+    with running(tmp_path, {"app.py": "import uwsgi", "touched": ""}, "app.py", *words, more) as program:
+        program.until(lambda: "master: ready" in program.log())
+        for name in runs:
+            (tmp_path / name).touch()
+        program.until((tmp_path / "begun").exists)
+        program.process.send_signal(signal.SIGTERM)
+        program.until(lambda: "stopping" in program.log())
+        (tmp_path / "go").touch()
+        assert program.process.wait(SECONDS) == 0
+    assert (tmp_path / "first").exists()
+    assert (tmp_path / "second").exists()
+
+
+def test_a_command_of_a_hook_that_does_not_end_is_killed_after_the_mercy(tmp_path: Path) -> None:
+    """Else it would hold the instance for ever."""
+    words = ["--hook-master-start=exec:touch begun; exec sleep 3600", "--reload-mercy=1"]
+    with running(tmp_path, {"app.py": "import uwsgi"}, "app.py", *words) as program:
+        program.until((tmp_path / "begun").exists)
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(SECONDS) == 0
+
+
 def test_daemons_do_not_outlive_a_killed_master_and_a_control_daemon_ends_it(tmp_path: Path) -> None:
     """One that ignores its signal is killed when the mercy is over."""
     words = ["--attach-daemon=echo $$ >> pids; trap '' TERM; while :; do read x; done", "--daemons-honour-stdin"]

@@ -43,12 +43,37 @@ def run_hooks_to_the_end(hooks: Iterable[Hook]) -> None:
             log.error("%s", error)  # noqa: TRY400
 
 
-async def do_hooks(hooks: Iterable[Hook]) -> None:
-    """Do them all, one after the other; a cancellation ends the command that runs.
+async def do_hooks(hooks: Iterable[Hook], mercy: float) -> None:
+    """Do them all, one after the other, whether the master is to end meanwhile or not, as in uWSGI.
+
+    Args:
+        hooks: what is to be done.
+        mercy: for how many seconds more a cancellation waits; then it ends the command that runs.
 
     Raises:
         ConfigError: one of them has failed; the others are not done.
     """
+    shield, failure = trio.CancelScope(shield=True), None
+
+    async def limit() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            shield.deadline = trio.current_time() + mercy
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(limit)
+        with shield:
+            try:
+                await _do(hooks)
+            except ConfigError as error:  # raised below, outside the nursery, which would wrap it
+                failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _do(hooks: Iterable[Hook]) -> None:
     for hook in hooks:
         log.info("master: %s", hook)
         if _is_command(hook):

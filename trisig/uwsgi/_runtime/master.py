@@ -85,7 +85,7 @@ class MasterWork:
         """Do it; a service of the master."""
         for signum in self.raised_early:
             await self._signals.send(signum)
-        await do_hooks(self._settings.hook_master_start)
+        await do_hooks(self._settings.hook_master_start, self._settings.grace)
         async with trio.open_nursery() as nursery:
             for number, cron in self._crons:
                 nursery.start_soon(self._run_each_time, number, cron)
@@ -111,7 +111,7 @@ class MasterWork:
         while True:
             await self._signals.wait(number)
             try:
-                await do_hooks([hook])
+                await do_hooks([hook], self._settings.grace)
             except ConfigError as error:
                 log.error("master: %s", error)  # noqa: TRY400
 
