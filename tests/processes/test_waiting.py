@@ -529,6 +529,47 @@ async def test_what_a_wait_just_took_does_not_hold_up_the_end(tmp_path: Path) ->
     assert sorted(signum for _, signum in journal.read()) == [*range(100, 120)]
 
 
+async def test_a_process_that_leaves_gets_what_its_handlers_wait_for(tmp_path: Path) -> None:
+    """Signals and locks still reach it, so none of its handlers is cut off."""
+    signals, journal, go = trisig.Signals(), Journal(tmp_path), tmp_path / "go"
+
+    @signals.handler(1, target="mule1")
+    async def hold(signum: int) -> None:
+        async with signals.lock("one"):
+            journal.note("holds")
+            await eventually(go.exists)
+
+    @signals.handler(2, target="worker1")
+    async def want_lock(signum: int) -> None:
+        journal.note("begins", os.getpid())
+        async with signals.lock("one"):
+            journal.note("locked", os.getpid())
+
+    @signals.handler(3, target="worker1")
+    async def want_signal(signum: int) -> None:
+        journal.note("begins", os.getpid())
+        assert await signals.wait(200) == 200
+        journal.note("woken", os.getpid())
+
+    async with trisig.open_master(signals, workers=1, mules=1, cores=2, grace=30) as master:
+        await signals.send(1)
+        await journal.until(1)
+        await signals.send(2)
+        await signals.send(3)
+        await journal.until(3)
+        await eventually(lambda: master.statistics().waiting == 1)
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(master.cheap, 1)
+                await trio.testing.wait_all_tasks_blocked()  # the order to leave is on its way
+                go.touch()
+                await signals.send(200)
+    _, *notes = (note[1:] for note in journal.read())
+    (worker,) = {pid for _, pid in notes}
+    assert sorted(word for word, _ in notes) == ["begins", "begins", "locked", "woken"]
+    assert worker != os.getpid()
+
+
 async def test_registering_a_number_leaves_what_was_kept_before_to_wait() -> None:
     """Signals that were kept before their number was registered are still for `wait`, later ones for the handler."""
     signals = trisig.Signals()

@@ -3,8 +3,8 @@
     hello -> start hooks -> services -> ready -> signals ... -> leave
 
 It asks the master for what it needs (`requests`), and the master sends the rest unasked (`pushes`): handlers that
-were registered later, signals for waiting tasks, the order to end its services, and, by the end of that socket, the
-order to leave. Whatever fails before `ready` is reported to the master with its traceback.
+were registered later, signals for waiting tasks, the order to end its services, and the order to leave. Whatever fails
+before `ready` is reported to the master with its traceback.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from trisig._ipc.messages import (
     HandlerPart,
     HandlersSent,
     Hello,
+    Leave,
     Leaving,
     MessageError,
     Quiet,
@@ -87,12 +88,13 @@ class Child:
             HandlerPart: self._handlers.arrived,
             HandlersSent: lambda sent: self._handlers.all_arrived(sent.count),
             Drain: lambda _: self._services.cancel(),
+            Leave: lambda _: self._runner.stop(),
             Ring: lambda _: self._runner.ring(),
             SetLogLevel: lambda one: set_level(one.level),
         }
 
     async def run(self) -> None:
-        """Live until the master closes `pushes`; report to it what goes wrong before."""
+        """Live until the master has it leave, or is gone; report to it what goes wrong before."""
         try:
             await self._live()
         except BaseException as error:  # noqa: BLE001  it is reported, and ends the process
@@ -168,7 +170,7 @@ class Child:
             except BlockingIOError:
                 continue
             if not data:
-                self._runner.stop()
+                self._runner.stop()  # the master is gone
                 return
             self._pushed(data)
 

@@ -6,7 +6,7 @@
     bulk      pipe       child -> master   what is too long for that
     bell      eventfd    child -> master   "look at my marks"
     requests  seqpacket  both              the child asks, the master answers at once
-    pushes    seqpacket  master -> child   what the child did not ask for; its end means "leave"
+    pushes    seqpacket  master -> child   what the child did not ask for; its end means that the master is gone
     alive     pipe       master -> child   never written to; its end means that the master has gone
 
 Pipes, because 65,536 single bytes fit in one against 278 on a stream socket. The master keeps both ends of

@@ -283,6 +283,10 @@ class Drain(Push, frozen=True):
     """A shutdown has begun: end the services."""
 
 
+class Leave(Push, frozen=True):
+    """Begin nothing more, and end when what runs has ended."""
+
+
 class SetLogLevel(Push, frozen=True):
     """The least level to log."""
 
@@ -314,7 +318,7 @@ _BY_NAME: dict[str, type[Any]] = {
             Refused,
         ),
         *(StartWait, EndWait, StartReceive, EndReceive, Quiet, Leaving, Worn, StartFailed),
-        *(Grant, HandlerPart, HandlersSent, Drain, Ring, SetLogLevel),
+        *(Grant, HandlerPart, HandlersSent, Drain, Leave, Ring, SetLogLevel),
         *(AskEvent, EventIs),
         *(AskNodes, NodesAre, AwaitStored, Stored),
         *(AcquireLock, AskLocked, Locked, ReleaseLock, GrantLock),

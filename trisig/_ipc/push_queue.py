@@ -30,13 +30,6 @@ class PushQueue:
         self._kept.append(encode(message))
         self._flush()
 
-    def hang_up(self) -> None:
-        """End the messages, which asks the child to leave."""
-        try:
-            self._end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it has left
-
     async def keep_flushing(self) -> None:
         """Send what was kept whenever there is room, until cancelled."""
         while True:

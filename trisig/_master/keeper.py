@@ -20,7 +20,7 @@ import trio
 
 from trisig._ipc.cargo import CargoSender
 from trisig._ipc.descriptors import open_descriptors
-from trisig._ipc.messages import MESSAGE_BYTES, Begin, Push, Ring, encode
+from trisig._ipc.messages import MESSAGE_BYTES, Begin, Leave, Push, Ring, encode
 from trisig._ipc.raised_stream import ESCAPED, Part
 from trisig._model.dead_letter import DeadLetter
 from trisig._model.errors import ChildFailedError
@@ -467,7 +467,7 @@ class Keeper:
     async def _kill_after_grace(self, now: Incarnation) -> None:
         """Ask the process to leave when it shall, and kill it if it has not left within the grace."""
         await self._leave.wait()
-        now.pushes.hang_up()
+        now.pushes.push(Leave())  # it still hears: its handlers may wait for locks and signals
         while self._patient:
             await self._changed.wait()
         await trio.sleep(self._grace)
