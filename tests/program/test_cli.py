@@ -470,7 +470,7 @@ def test_without_a_standard_error_nothing_is_written_to_the_file_that_gets_its_n
     """A program that is started without one may open a file with its number; log lines do not go there."""
     (directory / "app.py").write_text(
         "import logging, os, trio, trisig\nsignals = trisig.Signals()\n"
-        "precious = open('precious', 'w')\nassert precious.fileno() == 2\n"
+        "precious = open('precious', 'w')\nif precious.fileno() != 2: os._exit(3)\n"
         "@signals.handler(1)\ndef fail(signum):\n"
         "    logging.error('x')\n    os.kill(os.getppid(), 15)\n    raise ValueError\n"
         "@signals.service('worker1')\nasync def begin():\n    await signals.send(1)\n"
@@ -481,5 +481,8 @@ def test_without_a_standard_error_nothing_is_written_to_the_file_that_gets_its_n
     )
     command = [*TRISIG, "run", "app.py"] if how == "trisig run" else [sys.executable, "app.py"]
     program = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
-    assert subprocess.run(program, cwd=directory, timeout=SECONDS, check=False).returncode == 0
+    status = subprocess.run(program, cwd=directory, timeout=SECONDS, check=False).returncode
+    if status == 3:
+        pytest.skip("a library has opened a file with that number before the program could")
+    assert status == 0
     assert (directory / "precious").read_text() == ""

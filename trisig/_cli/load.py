@@ -7,6 +7,7 @@ application's own code raised (`ApplicationError`, its traceback without the fra
 
 import importlib
 import importlib.util
+import stat
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -146,7 +147,9 @@ def _here() -> Path:
 
 def _import_file(path: Path) -> ModuleType:
     try:
-        is_there = path.is_file()
+        is_there = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_there = False
     except OSError as error:
         raise LoadError(f"cannot read {str(path)!r}: {error.strerror}") from None
     if not is_there:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import contextlib
 import errno
 import fcntl
@@ -10,8 +11,9 @@ import gc
 import os
 import signal
 import socket
+import sys
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from trisig._linux import prctl
 from trisig._util.tracebacks import refused_call
@@ -64,6 +66,13 @@ def leave_terminal() -> None:
             os.close(terminal)
     if os.isatty(_STANDARD_INPUT):  # else a file or a pipe, which nobody is stopped for
         replace_by_devnull(_STANDARD_INPUT, inheritable=True)
+        if sys.breakpointhook is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
+            sys.breakpointhook = _refuse_breakpoint
+
+
+def _refuse_breakpoint(*_: object, **__: object) -> NoReturn:
+    """Run instead of pdb, which would read the end of its input, and from Python 3.14 on end the process."""
+    raise bdb.BdbQuit("there is no terminal here: run the handler with trisig.testing.run_here")
 
 
 def replace_by_devnull(fd: int, *, inheritable: bool = False) -> None:
