@@ -102,6 +102,9 @@ def test_limits_of_workers() -> None:
     ages = settings("-p3", "--max-worker-lifetime=60", "--max-worker-lifetime-delta=5", "--min-worker-lifetime=0")
     assert [limits.age for limits in ages.life_limits.values()] == [60, 65, 70]
     assert settings("--max-worker-lifetime=0", "--reload-on-rss=0").life_limits == {"worker1": LifeLimits(rss_after=10)}
+    spaces = settings("-p1", "--reload-on-as=3", "--evil-reload-on-as=2").life_limits
+    assert spaces == {"worker1": LifeLimits(rss_after=10, address_space=2 * 2**20)}
+    assert "a worker is replaced at 2 MB of address space" in plan_of("--reload-on-as=2").lines()
     assert {"a worker is replaced after 60 s", "a worker is replaced at 7 MB of resident memory"} <= set(
         plan_of("--max-worker-lifetime=60", "--reload-on-rss=7").lines()
     )
@@ -122,6 +125,7 @@ def test_limits_of_workers() -> None:
         (("--env=A",), "write NAME=value"),
         (("--reload-on-rss=big",), "reload-on-rss is a number, not 'big'"),
         (("--evil-reload-on-rss=1G",), "G is no unit here; write a number of megabytes, like evil-reload-on-rss = 512"),
+        (("--reload-on-as=big",), "reload-on-as is a number, not 'big'"),
         (("--reload-on-rss=1.5",), "write a number of megabytes"),
         (("--max-worker-lifetime=3",), "invalid min-worker-lifetime value (10), must be lower than"),
         (("--max-worker-lifetime=1h",), "or min-worker-lifetime = 0"),
@@ -159,7 +163,7 @@ signal signal-bufsize signal-rbtimer signal-timer single-interpreter smart-attac
 spooler-chdir spooler-external spooler-frequency spooler-harakiri spooler-import spooler-max-tasks spooler-ordered
 spooler-processes spooler-quiet static-map stats strict threads timer touch-mules-reload touch-reload touch-signal
 touch-spoolers-reload touch-workers-reload uid unique-cron vacuum venv virtualenv worker-reload-mercy workers wsgi
-wsgi-file attach-daemon attach-daemon2 evil-reload-on-rss max-worker-lifetime-delta
+wsgi-file attach-daemon attach-daemon2 evil-reload-on-as evil-reload-on-rss max-worker-lifetime-delta
 min-worker-lifetime
 """
 

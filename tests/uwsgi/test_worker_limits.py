@@ -8,7 +8,7 @@ import pytest
 from uwsgi_program import Program, running
 
 APP = """
-import os, time, uwsgi
+import mmap, os, time, uwsgi
 from notes import note
 kept = []
 def slow(signum):
@@ -29,6 +29,8 @@ uwsgi.register_signal(3, "worker1", grow)
 uwsgi.register_signal(4, "mule2", grow)
 uwsgi.register_signal(5, "worker1", look)
 """
+
+RESERVING = APP.replace('b"x" * (200 * 2**20)', "mmap.mmap(-1, 2**30, prot=mmap.PROT_READ)")
 
 OLD = """
 import os, time, uwsgi
@@ -91,9 +93,29 @@ def test_a_worker_that_has_grown_is_replaced(tmp_path: Path, option: str) -> Non
     assert "mule2: has" not in log
 
 
+@pytest.mark.parametrize("option", ["reload-on-as", "evil-reload-on-as"])
+def test_a_worker_whose_address_space_has_grown_is_replaced(tmp_path: Path, option: str) -> None:
+    """Though nothing of what it has reserved is resident."""
+    words = [f"--{option}=900", "--reload-on-rss=900", "--min-worker-lifetime=0", "--mule=mule.py", "--mule", "app.py"]
+    with running(tmp_path, {"app.py": RESERVING, "mule.py": GROWN}, *words) as program:
+        program.until(lambda: set(pids(program, "look")) - set(pids(program, "grown")), "no successor")
+        program.until(lambda: len(pids(program, "grown")) == 2)
+        log = program.log()
+    assert "has an address space of " in log
+    assert log.count("replacing it when its handlers have ended") == 1
+    assert "mule2: has" not in log
+
+
 def test_a_young_worker_may_be_large(tmp_path: Path) -> None:
     """Before `min-worker-lifetime` its memory does not count."""
-    words = ["--reload-on-rss=180", "--min-worker-lifetime=3600", "--mule=mule.py", "--mule", "app.py"]
+    words = [
+        "--reload-on-rss=180",
+        "--reload-on-as=1",
+        "--min-worker-lifetime=3600",
+        "--mule=mule.py",
+        "--mule",
+        "app.py",
+    ]
     with running(tmp_path, {"app.py": APP, "mule.py": GROWN}, *words) as program:
         program.until(lambda: len(pids(program, "look")) >= 6)
         assert set(pids(program, "look")) <= set(pids(program, "grown"))

@@ -89,6 +89,8 @@ class Plan:
             yield f"a worker is replaced after {settings.max_worker_lifetime} s"
         if settings.max_rss:
             yield f"a worker is replaced at {settings.max_rss // 2**20} MB of resident memory"
+        if settings.max_address_space:
+            yield f"a worker is replaced at {settings.max_address_space // 2**20} MB of address space"
         for number, program in enumerate(settings.programs, 1):
             yield f"mule {number}: {program or 'waits for signals and messages'}"
         for name, members in settings.farms.items():

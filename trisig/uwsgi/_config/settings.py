@@ -78,6 +78,8 @@ class Settings:
     mule_reload_mercy: int = _one(values.number, "mule-reload-mercy", 0)
     reload_on_rss: int = _one(values.megabytes, "reload-on-rss", 0)
     evil_reload_on_rss: int = _one(values.megabytes, "evil-reload-on-rss", 0)
+    reload_on_as: int = _one(values.megabytes, "reload-on-as", 0)
+    evil_reload_on_as: int = _one(values.megabytes, "evil-reload-on-as", 0)
     max_worker_lifetime: int = _one(values.number, "max-worker-lifetime", 0)
     max_worker_lifetime_delta: int = _one(values.number, "max-worker-lifetime-delta", 0)
     min_worker_lifetime: int = _one(values.number, "min-worker-lifetime", 10)
@@ -167,7 +169,12 @@ class Settings:
     @property
     def max_rss(self) -> int:
         """At how many bytes of resident memory a worker is replaced; 0 for no limit."""
-        return min(filter(None, (self.reload_on_rss, self.evil_reload_on_rss)), default=0)
+        return _lower(self.reload_on_rss, self.evil_reload_on_rss)
+
+    @property
+    def max_address_space(self) -> int:
+        """At how many bytes of address space a worker is replaced; 0 for no limit."""
+        return _lower(self.reload_on_as, self.evil_reload_on_as)
 
     @property
     def life_limits(self) -> dict[str, LifeLimits]:
@@ -176,7 +183,12 @@ class Settings:
 
     def _limits_of(self, number: int) -> LifeLimits:
         age = self.max_worker_lifetime and self.max_worker_lifetime + (number - 1) * self.max_worker_lifetime_delta
-        return LifeLimits(age=age or None, rss=self.max_rss or None, rss_after=self.min_worker_lifetime)
+        return LifeLimits(
+            age=age or None,
+            rss=self.max_rss or None,
+            rss_after=self.min_worker_lifetime,
+            address_space=self.max_address_space or None,
+        )
 
     @property
     def daemons(self) -> tuple[Daemon, ...]:
@@ -209,6 +221,11 @@ class Settings:
     def grace(self) -> float:
         """Seconds that the end of a process may take."""
         return float(max(self.reload_mercy, self.worker_reload_mercy, self.mule_reload_mercy) or 10)
+
+
+def _lower(*limits: int) -> int:
+    """The lowest one; 0 is none."""
+    return min(filter(None, limits), default=0)
 
 
 def served_names() -> frozenset[str]:
