@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "_run": f"{BELOW_MASTER} _master _control _open _remote",
     "_fresh": BELOW_MASTER,
     "_cli": "_open _run _control _api _model _util _remote uwsgi postgres metrics otel lua",
-    "uwsgi": "trisig _api _model _spool _control _remote _lua",
+    "uwsgi": "trisig _api _model _sources _spool _control _remote _lua",
     "remote": "_model _remote",
     "_lua": "_api _model _remote",
     "lua": "_api _lua",

@@ -189,9 +189,8 @@ def test_a_hook_that_fails_ends_the_instance(tmp_path: Path, words: tuple[str, .
         (("--hook-asap=unix_signal:1 reap_them_all",), "only 15 gracefully_kill_them_all is served"),
         (("--touch-exec=file",), "write a file, a space, and what is to be done"),
         (("--attach-daemon2=uid=3",), "you need to specify a 'command' key"),
-        (("--attach-daemon2=cmd=x,pidfile=/x",), "not served: pidfile"),
+        (("--attach-daemon2=cmd=x,legion=y",), "not served: legion"),
         (("--attach-daemon2=cmd=x,stopsignal=99",), "99 is no number of a Unix signal"),
-        (("--smart-attach-daemon=/run/x x",), "a command that stays in the foreground"),
     ],
 )
 def test_a_wrong_daemon_or_hook_is_one_line(words: tuple[str, ...], problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Programs that run beside the processes: `attach-daemon` and its kin."""
+"""Programs that run beside the processes: `attach-daemon`, `smart-attach-daemon` and their kin."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from .values import number, pairs_of
 
 _COMMAND = ("command", "cmd", "exec")
 _STOP, _RELOAD = ("stopsignal", "stop_signal"), ("reloadsignal", "reload_signal")
-_KEYS = {*_COMMAND, *_STOP, *_RELOAD, "control", "stdin", "uid", "gid", "chdir", "max_throttle", "freq"}
+_FOREGROUND = ("daemonize", "daemon")
+_KEYS = {
+    *_COMMAND, *_STOP, *_RELOAD, *_FOREGROUND, "control", "stdin", "uid", "gid", "chdir", "max_throttle", "freq",
+    "pidfile", "notifypid",
+}  # fmt: skip
+_PATIENCE_S = 10  # uWSGI's, which looks once a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
-    """A program that is started with the master, again whenever it ends, and ended with it.
+    """A program that is started with the master, again whenever it ends, and, without a pidfile, ended with it.
 
     Attributes:
         command: for the shell.
@@ -26,6 +31,10 @@ class Daemon:
         reload_signal: the same at a reload.
         keeps_input: its standard input is that of the master.
         longest_pause: seconds before it is started again, at most.
+        pidfile: names the process of one that outlives the instance; empty for one that ends with it.
+        stays: it stays in the foreground, and its pidfile is written for it.
+        patience: seconds within which its pidfile has to name a process.
+        is_notified: it gets its signals, though it has a pidfile.
     """
 
     command: str
@@ -37,6 +46,15 @@ class Daemon:
     reload_signal: int = signal.SIGTERM
     keeps_input: bool = False
     longest_pause: int = 300
+    pidfile: str = ""
+    stays: bool = False
+    patience: int = _PATIENCE_S
+    is_notified: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"{self.command} (outlives the instance; its pidfile is {self.pidfile})" if self.pidfile else self.command
+        )
 
 
 def daemon(name: str, value: str) -> Daemon:
@@ -44,6 +62,16 @@ def daemon(name: str, value: str) -> Daemon:
     if not value.strip():
         raise ConfigError(f"{name} needs a command, like {name} = memcached -p 11311")
     return Daemon(command=value, control=name == "attach-control-daemon")
+
+
+def smart_daemon(name: str, value: str) -> Daemon:
+    """`smart-attach-daemon = <pidfile>[,<seconds>] <command>`; smart-attach-daemon2 writes the pidfile itself."""
+    place, _, command = value.partition(" ")
+    pidfile, comma, seconds = place.partition(",")
+    if not pidfile or not command.strip():
+        raise ConfigError(f"{name} = {value}: write a pidfile and a command, like {name} = /run/x.pid x --daemon")
+    patience = number(f"{name}: seconds", seconds) if comma else _PATIENCE_S
+    return Daemon(command=command, pidfile=pidfile, patience=patience, stays=name.endswith("2"))
 
 
 def daemon2(name: str, value: str) -> Daemon:
@@ -54,9 +82,16 @@ def daemon2(name: str, value: str) -> Daemon:
         raise ConfigError(f"{name} = {value}: you need to specify a 'command' key, like {name} = command=redis-server")
     if others := [key for key in pairs if key not in _KEYS]:
         raise ConfigError(
-            f"{name}: not served: {', '.join(others)}; a command with a comma in it needs attach-daemon, and one that "
-            "puts itself into the background has to stay in the foreground"
+            f"{name}: not served: {', '.join(others)}; a command with a comma in it needs attach-daemon, or "
+            "smart-attach-daemon"
         )
+    pidfile, stays = pairs.get("pidfile", ""), any(key in pairs for key in _FOREGROUND)
+    if not pidfile and (stays or "notifypid" in pairs):
+        raise ConfigError(
+            f"{name} = {value}: daemonize and notifypid are for a daemon with a pidfile; write pidfile=..."
+        )
+    if pidfile and "control" in pairs:
+        raise ConfigError(f"{name} = {value}: one with a pidfile outlives the instance; leave out control, or pidfile")
     stop = _signal_of(name, _first(pairs, _STOP)) or signal.SIGTERM
     return Daemon(
         command=command,
@@ -65,9 +100,13 @@ def daemon2(name: str, value: str) -> Daemon:
         uid=number(f"{name}: uid", pairs.get("uid", "0")),
         gid=number(f"{name}: gid", pairs.get("gid", "0")),
         stop_signal=stop,
-        reload_signal=_signal_of(name, _first(pairs, _RELOAD)) or stop,
+        reload_signal=_signal_of(name, _first(pairs, _RELOAD)) or (signal.SIGHUP if pidfile else stop),
         keeps_input="stdin" in pairs,
         longest_pause=number(f"{name}: max_throttle", pairs.get("max_throttle", "0")) or 300,
+        pidfile=pidfile,
+        stays=stays,
+        patience=number(f"{name}: freq", pairs.get("freq", str(_PATIENCE_S))),
+        is_notified="notifypid" in pairs,
     )
 
 

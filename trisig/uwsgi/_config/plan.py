@@ -75,7 +75,7 @@ class Plan:
             if value := getattr(settings, name):
                 yield f"{name.replace('_', '-')}: {value if isinstance(value, str) else ', '.join(value)}"
         yield from self._events()
-        yield from (f"daemon: {daemon.command}" for daemon in settings.daemons)
+        yield from (f"daemon: {daemon}" for daemon in settings.daemons)
         yield from map(str, settings.hooks)
         if settings.strict_uwsgi:
             yield "keeps what uWSGI does where trisig does better"

@@ -11,7 +11,7 @@ from trisig._model.life_limits import LifeLimits
 from trisig._model.targets import Topology
 
 from . import values
-from .daemons import Daemon, daemon, daemon2
+from .daemons import Daemon, daemon, daemon2, smart_daemon
 from .entries import Entry
 from .hooks import Hook, TouchHook, hook, touch_hook
 from .problem import ConfigError
@@ -97,6 +97,7 @@ class Settings:
     signal: tuple[str, ...] = _many("signal")
     attach_daemon: tuple[Daemon, ...] = _many("attach-daemon attach-control-daemon", daemon)
     attach_daemon2: tuple[Daemon, ...] = _many("attach-daemon2", daemon2)
+    smart_attach_daemon: tuple[Daemon, ...] = _many("smart-attach-daemon smart-attach-daemon2", smart_daemon)
     daemons_honour_stdin: bool = _one(values.flag, "daemons-honour-stdin", False)
     hook_asap: tuple[Hook, ...] = _many("hook-asap exec-asap", hook)
     hook_as_root: tuple[Hook, ...] = _many("hook-as-root exec-as-root", hook)
@@ -193,7 +194,7 @@ class Settings:
     @property
     def daemons(self) -> tuple[Daemon, ...]:
         """All that are to run."""
-        found = (*self.attach_daemon, *self.attach_daemon2)
+        found = (*self.attach_daemon, *self.attach_daemon2, *self.smart_attach_daemon)
         return tuple(replace(one, keeps_input=True) for one in found) if self.daemons_honour_stdin else found
 
     @property
@@ -270,6 +271,13 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(f"invalid cheaper value: must be lower than processes ({settings.workers})")
     elif settings.cheaper and settings.cheaper_initial > settings.workers:
         problems.append(f"invalid cheaper-initial value: must be lower or equal than processes ({settings.workers})")
+    pidfiles = [daemon.pidfile for daemon in settings.daemons if daemon.pidfile]
+    taken = [settings.pidfile, settings.safe_pidfile, *pidfiles]
+    problems += [
+        f"{pidfile} is the pidfile of something else, too; write another one for the daemon"
+        for pidfile in dict.fromkeys(pidfiles)
+        if taken.count(pidfile) > 1
+    ]
     if 0 < settings.max_worker_lifetime <= settings.min_worker_lifetime:
         problems.append(
             f"invalid min-worker-lifetime value ({settings.min_worker_lifetime}), must be lower than "

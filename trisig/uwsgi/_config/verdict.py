@@ -20,19 +20,16 @@ threads-stacksize enable-metrics master-as-root no-site reload-os-env if-env if-
 if-not-exists if-file if-not-file if-dir if-not-dir if-directory if-hostname if-not-hostname if-reload
 if-not-reload if-plugin if-not-plugin for for-glob for-times for-readline log-reopen
 """
-_SMART = "write attach-daemon and a command that stays in the foreground, or let systemd start the program"
 _REFUSED = {
     "daemonize": "trisig stays in the foreground; start it from systemd, or with `setsid … &`",
     "daemonize2": "trisig stays in the foreground; start it from systemd, or with `setsid … &`",
     "emperor": "there is no emperor here; let systemd start one `trisig uwsgi` for each file",
-    "smart-attach-daemon": _SMART,
-    "smart-attach-daemon2": _SMART,
     "if-hostname-match": "write if-hostname with the whole name",
     "if-not-hostname-match": "write if-not-hostname with the whole name",
 }
 # What is no part of serving the web, and not built.
 _NOT_SERVED_PREFIXES = """
-smart-attach- legion hook- exec- alarm snmp queue sharedarea touch- fs- py-auto python-auto spooler-
+legion hook- exec- alarm snmp queue sharedarea touch- fs- py-auto python-auto spooler-
 reload-on- evil-reload-on- cheaper- idle stats metric log
 fifo pyrun python py worker-exec mule- cron- worker-reload mount chroot pivot cgroup setcap signal
 remote subscrib carbon zerg cache- exit stop reload pause resume suspend umount

@@ -1,7 +1,7 @@
 """The programs beside the processes: `attach-daemon`. They outlive the services of the master, and end after the queue.
 
 A handler that runs while the instance ends may need one of them, so the master's service only starts them and starts
-them again. When the master is closed, whoever has opened it calls `end`.
+them again. When the master is closed, whoever has opened it calls `end`. Those that have a pidfile outlive that, too.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import trio
 
 from trisig import Master
 from trisig.uwsgi._config.daemons import Daemon
+
+from .commands import launched
+from .smart_daemon import SmartDaemon
 
 log = logging.getLogger("trisig")
 
@@ -36,7 +37,8 @@ class Daemons:
     """
 
     def __init__(self, daemons: Sequence[Daemon], mercy: float) -> None:
-        self._daemons = daemons
+        self._daemons = [daemon for daemon in daemons if not daemon.pidfile]
+        self._smart = [SmartDaemon(daemon) for daemon in daemons if daemon.pidfile]
         self._mercy = mercy or _MERCY_S
         self._running: dict[subprocess.Popen[bytes], Daemon] = {}
 
@@ -45,6 +47,8 @@ class Daemons:
         async with trio.open_nursery() as nursery:
             for daemon in self._daemons:
                 nursery.start_soon(self._keep, daemon)
+            for smart in self._smart:
+                nursery.start_soon(smart.keep)
 
     async def _keep(self, daemon: Daemon) -> None:
         quick = 0
@@ -60,7 +64,7 @@ class Daemons:
     async def _run(self, daemon: Daemon) -> None:
         """Until it ends by itself."""
         try:
-            process = _launched(daemon)
+            process = launched(daemon)
         except OSError as error:
             log.error("master: daemon: %s: cannot be started: %s", daemon.command, error)  # noqa: TRY400
             return
@@ -76,7 +80,14 @@ class Daemons:
         del self._running[process]
 
     def end(self, *, reloading: bool) -> None:
-        """End them all, and wait for it, within the mercy; called when trio has ended."""
+        """End them all, and wait for it, within the mercy; called when trio has ended.
+
+        Those that have a pidfile go on; some of them are told.
+        """
+        for smart in self._smart:
+            smart.notify(reloading=reloading)
+            if smart.beginning is not None:
+                self._running[smart.beginning] = smart.daemon
         for process, daemon in self._running.items():
             _signal_group(process.pid, daemon.reload_signal if reloading else daemon.stop_signal)
         left = {process.pid for process in self._running}
@@ -91,18 +102,6 @@ class Daemons:
         for process in self._running:
             process.poll()  # it learns here that it has been reaped
         self._running.clear()
-
-
-def launching(command: str, *, master: int = 0, uid: int = 0, gid: int = 0, directory: str = "") -> tuple[str, ...]:
-    """The words that run a command for the shell, by way of `launch.py`."""
-    program = str(Path(__file__).with_name("launch.py"))
-    return (sys.executable, "-I", "-S", program, str(master), str(uid), str(gid), directory, command)
-
-
-def _launched(daemon: Daemon) -> subprocess.Popen[bytes]:
-    words = launching(daemon.command, master=os.getpid(), uid=daemon.uid, gid=daemon.gid, directory=daemon.directory)
-    # In this thread and not in one of trio's: the kernel ends the process when the thread ends that has forked it.
-    return subprocess.Popen(words, stdin=None if daemon.keeps_input else subprocess.DEVNULL, start_new_session=True)
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -15,7 +15,7 @@ import trio
 from trisig.uwsgi._config.hooks import Hook
 from trisig.uwsgi._config.problem import ConfigError
 
-from .daemons import launching
+from .commands import launching
 
 log = logging.getLogger("trisig")
 
