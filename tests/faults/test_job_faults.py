@@ -92,7 +92,7 @@ def test_jobs_outlive_their_master_and_its_children(tmp_path: Path) -> None:
     assert all(happened.count(["end", word]) >= 1 for word in ("a", "b"))
     assert happened[-1] == ["left", 1]
     [dead] = DeadJobs(SpoolDirectory(tmp_path / "spool")).list()
-    assert (dead.task, dead.reason) == ("__main__.kill", "it has ended its process 2 times")
+    assert (dead.task, dead.reason, dead.attempts) == ("__main__.kill", "it has ended its process 2 times", 2)
 
 
 async def test_a_job_that_the_end_of_its_master_cuts_off_has_not_failed(tmp_path: Path) -> None:

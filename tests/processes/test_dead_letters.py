@@ -138,7 +138,7 @@ async def test_dead_jobs_are_listed_requeued_and_dropped_too(tmp_path: Path) -> 
         await eventually(lambda: dead() == 1)
         (letter,) = await master.dead_letters.list()
         assert (letter.task, letter.destination, letter.signum) == (risky.name, "spool", None)
-        assert letter.reason == "it has raised ValueError: not yet"
+        assert (letter.reason, letter.attempts) == ("it has raised ValueError: not yet", 1)
         assert (spool / "dead" / letter.id).exists()
         assert abs(letter.at - time.time()) < SECONDS
         await risky.send("b")

@@ -157,4 +157,5 @@ class DeadLetters:
 
 
 def _letter_of(job: DeadJob) -> DeadLetter:
-    return DeadLetter(None, SPOOL, 0, job.task or "that cannot be read", id=job.name, at=job.at, reason=job.reason)
+    name = job.task or "that cannot be read"
+    return DeadLetter(None, SPOOL, job.attempts, name, id=job.name, at=job.at, reason=job.reason)

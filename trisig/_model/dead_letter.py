@@ -12,7 +12,7 @@ class DeadLetter:
     Attributes:
         signum: the signal; None for a task.
         destination: the queue that it waited in.
-        attempts: how many processes its handler has ended.
+        attempts: how many processes its handler has ended; of a job, how often it was started.
         task: the name of the task; None for a signal.
         failures: how often its handler has raised.
         id: by which `DeadLetters` knows it.

@@ -12,7 +12,7 @@ import msgspec
 from .committer import sync_folder
 from .directory import DEAD, JOB, REASON, SpoolDirectory
 from .packet import FUNCTION, TASK, PacketError, decode
-from .starts import starts_path
+from .starts import read_starts, starts_path
 
 
 class DeadJob(msgspec.Struct, frozen=True):
@@ -23,12 +23,14 @@ class DeadJob(msgspec.Struct, frozen=True):
         reason: why it was given up; empty if nobody wrote it down.
         task: the name of its task or function; empty if it cannot be read.
         at: when it was given up, in seconds since the epoch.
+        attempts: how often it was started.
     """
 
     name: str
     reason: str
     task: str
     at: float
+    attempts: int
 
 
 class DeadJobs:
@@ -53,7 +55,8 @@ class DeadJobs:
         with suppress(OSError):  # the disk is full: better a job without a reason than one that is tried for ever
             self._reason_of(path.name).write_text(reason, "utf-8", "backslashreplace")
         path.rename(self._dead / path.name)
-        starts_path(path).unlink(missing_ok=True)
+        with suppress(OSError):  # it was never started; after a kill in between they count as none
+            starts_path(path).rename(starts_path(self._dead / path.name))
         sync_folder(self._dead)
 
     def list(self) -> list[DeadJob]:
@@ -66,7 +69,8 @@ class DeadJobs:
 
     def _found(self, name: str) -> DeadJob:
         path = self._dead / name
-        return DeadJob(name, self._read_reason(name), _task_of(path), path.stat().st_ctime)  # when it came here
+        buried = path.stat().st_ctime
+        return DeadJob(name, self._read_reason(name), _task_of(path), buried, read_starts(path).count)
 
     def find(self, name: str) -> DeadJob | None:
         """The one whose file has this name; None if there is none."""
@@ -82,7 +86,7 @@ class DeadJobs:
         folder = self._directory.folder_of(_priority_of(path))
         folder.mkdir(mode=0o750, exist_ok=True)
         again = path.rename(folder / name)
-        self._reason_of(name).unlink(missing_ok=True)
+        self._forget(path)
         sync_folder(folder)
         return again
 
@@ -92,8 +96,13 @@ class DeadJobs:
         Raises:
             FileNotFoundError: there is no such job.
         """
-        self._path_of(name).unlink()
-        self._reason_of(name).unlink(missing_ok=True)
+        path = self._path_of(name)
+        path.unlink()
+        self._forget(path)
+
+    def _forget(self, path: Path) -> None:
+        self._reason_of(path.name).unlink(missing_ok=True)
+        starts_path(path).unlink(missing_ok=True)
 
     def _path_of(self, name: str) -> Path:
         path = self._dead / name
