@@ -276,4 +276,35 @@ while True:
     notes=("default b'' []", "handled None [9]", "timeout b''", "message b'text'", "cron at once"),
 )
 
-SCENARIOS = {"identity": IDENTITY, "signals": SIGNALS, "decorators": DECORATORS, "strict": STRICT}
+READY = Scenario(
+    files={
+        "app.py": """
+import os, signal, uwsgi
+from notes import note
+def handler(signum):
+    if not os.path.exists("died"):
+        open("died", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    done = [line.split()[1] for line in open("notes") if line.startswith("hook ")]
+    note("order", *done)
+uwsgi.register_signal(1, "worker1", handler)
+uwsgi.add_timer(1, 1)
+""",
+    },
+    words=(
+        "--master",
+        "--processes=1",
+        "--mule",
+        "--hook-accepting1-once=appendn:notes hook 1-once",
+        "--hook-accepting1=appendn:notes hook 1",
+        "--hook-accepting-once=appendn:notes hook once",
+        "--hook-accepting=appendn:notes hook each",
+        "--hook-post-fork=create:forked -",
+    ),
+    notes=(
+        "order each once 1 1-once each 1",
+        *(f"hook {name}" for name in ("each", "once", "1", "1-once")),
+    ),
+)
+
+SCENARIOS = {"identity": IDENTITY, "signals": SIGNALS, "decorators": DECORATORS, "strict": STRICT, "ready": READY}

@@ -39,7 +39,7 @@ def last(signum):
     note("drained")
 uwsgi.register_signal(1, "mule1", last)
 def again(signum):
-    while open("notes").read().count("daemon ") < 2:
+    while open("notes").read().count("daemon ") < 2 or "ready for once" not in open("notes").read():
         time.sleep(0.01)
     uwsgi.reload()
 uwsgi.register_signal(2, "mule1", again)
@@ -61,6 +61,8 @@ hook-master-start = unix_signal:15 gracefully_kill_them_all
 hook-master-start = exec:echo master start >> notes
 hook-post-fork = appendn:notes post fork
 hook-as-mule = appendn:notes as mule
+hook-accepting = appendn:notes ready
+hook-accepting1-once = appendn:notes ready for once
 exec-as-user-atexit = echo at exit >> notes
 touch-exec = touched echo touched >> notes
 """
@@ -85,6 +87,7 @@ def test_daemons_live_with_the_instance_and_hooks_mark_its_moments(tmp_path: Pat
         (tmp_path / "touched").touch()
         program.until(lambda: "touched" in program.notes())
         program.until(lambda: program.notes().count("master start") == 2)
+        program.until(lambda: program.notes().count("ready for once") == 2)
         program.process.send_signal(signal.SIGTERM)
         program.until(lambda: "stopping" in program.log())
         (tmp_path / "stopping").touch()
@@ -97,6 +100,7 @@ def test_daemons_live_with_the_instance_and_hooks_mark_its_moments(tmp_path: Pat
     assert notes.count("import before the application content") == 2
     assert (notes.count("post app"), notes.count("master start"), notes.count("at exit")) == (2, 2, 2)
     assert (notes.count("post fork"), notes.count("as mule")) == (4, 2)
+    assert (notes.count("ready"), notes.count("ready for once")) == (2, 2)
     assert "hook-pre-app = safeexec:exit 3: status 3" in program.log()
 
 
@@ -169,6 +173,9 @@ def until_gone(pid: int) -> None:
         (("--exec-pre-app=exit 3",), "exec-pre-app = exec:exit 3: failed with status 3"),
         (("--hook-as-user=mkdir:/proc/x",), "hook-as-user = mkdir:/proc/x: failed: "),
         (("--hook-master-start=exec:false",), "hook-master-start = exec:false: failed with status 1"),
+        (("--hook-post-fork=exec:false", "-p2"), "hook-post-fork = exec:false: failed with status 1"),
+        (("--hook-as-mule=exec:false", "--mule"), "hook-as-mule = exec:false: failed with status 1"),
+        (("--hook-accepting=exec:false", "-p2"), "hook-accepting = exec:false: failed with status 1"),
     ],
 )
 def test_a_hook_that_fails_ends_the_instance(tmp_path: Path, words: tuple[str, ...], problem: str) -> None:
@@ -204,6 +211,7 @@ def test_a_wrong_daemon_or_hook_is_one_line(words: tuple[str, ...], problem: str
 def test_check_shows_daemons_and_hooks() -> None:
     """Each in a line."""
     words = ("--attach-daemon=one", "--attach-daemon2=cmd=two", "--exec-pre-app=x", "--hook-touch=/f unlink:/g")
-    lines = list(plan_of(*words, "--py-autoreload=1").lines())
+    lines = list(plan_of(*words, "--hook-accepting1-once=unlink:/h", "--py-autoreload=1").lines())
     assert {"daemon: one", "daemon: two", "exec-pre-app = exec:x", "unlink:/g when /f changes"} <= set(lines)
+    assert "hook-accepting1-once = unlink:/h" in lines
     assert "begins anew when a source file changes" in lines

@@ -19,6 +19,7 @@ from ._config.problem import ConfigError
 from ._config.settings import Settings
 from ._duties import declare_duties
 from ._runtime.application import import_application, import_name_or_file
+from ._runtime.child import FAILED
 from ._runtime.hooks import run_hooks, run_hooks_to_the_end
 from ._runtime.master import RELOAD
 from ._runtime.places import open_places
@@ -47,8 +48,13 @@ class Instance:
 
     @property
     def shall_reload(self) -> bool:
-        """Whether somebody has asked for a reload."""
-        return self.parts.store.is_wished(RELOAD)
+        """Whether somebody has asked for a reload, and nothing has failed."""
+        return self.parts.store.is_wished(RELOAD) and not self.has_failed
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a hook of a child has ended it."""
+        return self.parts.store.is_wished(FAILED)
 
     def close(self, *, begins_anew: bool) -> None:
         """End the daemons, do what is to be done at the end, and remove what other processes might find.

@@ -108,6 +108,10 @@ class Settings:
     hook_master_start: tuple[Hook, ...] = _many("hook-master-start", hook)
     hook_post_fork: tuple[Hook, ...] = _many("hook-post-fork", hook)
     hook_as_mule: tuple[Hook, ...] = _many("hook-as-mule", hook)
+    hook_accepting: tuple[Hook, ...] = _many("hook-accepting", hook)
+    hook_accepting_once: tuple[Hook, ...] = _many("hook-accepting-once", hook)
+    hook_accepting1: tuple[Hook, ...] = _many("hook-accepting1", hook)
+    hook_accepting1_once: tuple[Hook, ...] = _many("hook-accepting1-once", hook)
     hook_touch: tuple[TouchHook, ...] = _many("hook-touch touch-exec", touch_hook)
 
     pidfile: str = _one(values.text, "pidfile", "")
@@ -201,7 +205,16 @@ class Settings:
     def hooks(self) -> tuple[Hook, ...]:
         """Those that do not wait for a file, in the order of their moments."""
         start = (*self.hook_asap, *self.hook_as_root, *self.hook_as_user, *self.hook_pre_app, *self.hook_post_app)
-        return (*start, *self.hook_master_start, *self.hook_post_fork, *self.hook_as_mule, *self.hook_as_user_atexit)
+        forked = (*self.hook_post_fork, *self.hook_as_mule, *self.hooks_of_ready_worker(1, is_first_life=True))
+        return (*start, *self.hook_master_start, *forked, *self.hook_as_user_atexit)
+
+    def hooks_of_ready_worker(self, number: int, *, is_first_life: bool) -> tuple[Hook, ...]:
+        """Those that a worker does before its first handler, in uWSGI's order."""
+        once = self.hook_accepting_once if is_first_life else ()
+        if number != 1:
+            return (*self.hook_accepting, *once)
+        once1 = self.hook_accepting1_once if is_first_life else ()
+        return (*self.hook_accepting, *once, *self.hook_accepting1, *once1)
 
     @property
     def caches(self) -> tuple[Mapping[str, str], ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -11,6 +13,7 @@ from types import ModuleType, TracebackType
 
 import trio
 
+from trisig.uwsgi._config.problem import ConfigError
 from trisig.uwsgi._config.settings import Settings
 
 from .application import ApplicationError, import_application, import_name_or_file, program_of
@@ -22,6 +25,7 @@ from .store import Store
 
 log = logging.getLogger("trisig")
 
+FAILED = "failed"  # what a child wishes that has ended the instance
 RESPAWN_PAUSE_S = 1.0  # as in uWSGI, whose master looks once a second
 
 
@@ -105,8 +109,18 @@ class ChildProcess:
     # The thread of trio
 
     async def start(self) -> None:
-        """Import what this process has to import itself; a start function of every child."""
-        await self._main.run(self._import)
+        """Do the hooks, and import what this process has to import itself; a start function of every child."""
+        try:
+            await self._main.run(self._import)
+        except ConfigError as error:
+            await self._end_instance(error)
+
+    async def _end_instance(self, error: ConfigError) -> None:
+        """A hook has failed: as in uWSGI, that ends it all. This process goes no further."""
+        log.error("%s", error)
+        if self._store.wish(FAILED):  # a second SIGTERM would be an order to hurry
+            os.kill(self._processes.master, signal.SIGTERM)
+        await trio.sleep_forever()
 
     def _import(self) -> None:
         sys.argv = ["uwsgi", *self._settings.pyargv.split()]
@@ -143,6 +157,10 @@ class ChildProcess:
                 self.idle.set()
                 return
             log.warning("%s: its program has ended; restarting it", self._processes.name)
+        except ConfigError as error:
+            if not self._stopping:
+                await self._end_instance(error)
+            return
         except SystemExit as end:
             if self._stopping:
                 return
@@ -159,6 +177,9 @@ class ChildProcess:
                 hook()
             except Exception:
                 log.exception("%s: uwsgi.post_fork_hook failed", self._processes.name)
+        if number := self._processes.number("worker"):
+            first = self._store.lives_of(self._processes.name) == 1
+            run_hooks(self._settings.hooks_of_ready_worker(number, is_first_life=first))
         if program is not None:
             program()
 

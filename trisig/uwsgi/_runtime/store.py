@@ -113,10 +113,15 @@ class Store:
                 row,
             )
 
-    def wish(self, name: str) -> None:
-        """Ask the master for something that it does when it has ended."""
+    def lives_of(self, name: str) -> int:
+        """How many processes of that name there have been."""
+        rows = self.ask("select spawned from process where name = ?", (name,))
+        return int(str(rows[0][0])) if rows else 0
+
+    def wish(self, name: str) -> bool:
+        """Ask the master for something that it does when it has ended; False if somebody has asked before."""
         with self.changing() as connection:
-            connection.execute("insert or ignore into wish values (?)", (name,))
+            return connection.execute("insert or ignore into wish values (?)", (name,)).rowcount > 0
 
     def is_wished(self, name: str) -> bool:
         """Whether somebody has asked for that."""
