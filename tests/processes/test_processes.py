@@ -482,6 +482,34 @@ async def test_sigterm_lets_a_process_finish_its_handler(tmp_path: Path, caplog:
     assert {pid for _, _, pid in before} <= {pid for _, pid in begun}
 
 
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_unix_signal_reaches_a_handler_that_computes(tmp_path: Path, *, plain: bool) -> None:
+    """Whoever sends it, the Python function for it runs at once, though the handler never waits for the system."""
+    signals, journal = trisig.Signals(), Journal(tmp_path)
+
+    def compute() -> None:
+        arrived: list[int] = []
+        signal.signal(signal.SIGALRM, lambda number, _: arrived.append(number))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        give_up = time.monotonic() + PATIENCE / 2
+        while not arrived and time.monotonic() < give_up:
+            pass
+        in_time = time.monotonic() < give_up
+        journal.note(in_time)
+
+    @signals.handler(1, target="worker1")
+    def block(signum: int) -> None:
+        compute()
+
+    @signals.handler(2, target="worker1")
+    async def go_on(signum: int) -> None:
+        compute()
+
+    async with trisig.open_master(signals):
+        await signals.send(1 if plain else 2)
+    assert journal.read() == [("worker1", True)]
+
+
 async def test_sigterm_to_the_whole_tree_is_an_orderly_end(tmp_path: Path) -> None:
     """As a supervisor sends it: children that leave at once are replaced until everything is delivered."""
     trail, signals = Trail(1000), trisig.Signals()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import errno
 import os
 import signal
 import threading
 import warnings
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
+
+from trio._core._run import GLOBAL_RUN_CONTEXT
 
 from .leave import run_and_leave
 
@@ -37,38 +36,29 @@ def other_threads() -> list[str]:
     return sorted(name for name in names if not name.startswith("Trio thread"))
 
 
-def in_fresh_thread(fork: Callable[[], int]) -> int:
-    """Call ``fork`` in a thread that ends with it.
-
-    The child gets this thread as its main thread: without a trio loop below it, and with the caller's context
-    variables, while the caller stands at a known place.
-    """
-    result: Future[int] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(fork())
-        except BaseException as exc:  # noqa: BLE001, ASYNC103  it is raised in the caller
-            result.set_exception(exc)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="MainThread")
-    try:
-        thread.start()
-    except RuntimeError as exc:  # the one error of a refused pthread_create
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from exc
-    thread.join()
-    return result.result()
-
-
 def fork_in_own_group(body: Callable[[], None]) -> int:
-    """Fork a process that runs ``body`` in a new process group, with all signals blocked at first."""
-    # Blocked in this thread only, which ends soon: a signal that met the child before it forgot the handlers would
-    # be written to the wakeup fd, that is, to the loop of the master.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = fork_quietly()
-    if pid == 0:
-        os.setpgid(0, 0)
-        run_and_leave(body)
-    with contextlib.suppress(OSError):  # in both, so that the group exists whoever runs first, or dies first
-        os.setpgid(pid, pid)
+    """Fork a process that runs ``body`` in a new process group, with all signals blocked at first.
+
+    In the caller's thread, and not in one of its own: from Python 3.13 on, a process that another thread than the main
+    one has forked runs no Python handler of a Unix signal while it is busy. The interpreter goes on marking the thread
+    that was the main one before, which is no more (seen up to 3.15.2).
+    """
+    # A signal that met the child before it forgot the handlers would be written to the wakeup fd, that is, to the loop
+    # of the master.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = fork_quietly()
+        if pid == 0:
+            os.setpgid(0, 0)
+            _forget_trio()
+            run_and_leave(body)
+        with contextlib.suppress(OSError):  # in both, so that the group exists whoever runs first, or dies first
+            os.setpgid(pid, pid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
+
+
+def _forget_trio() -> None:
+    """Let this thread run trio anew: the loop that forked is still below on its stack, and never goes on."""
+    GLOBAL_RUN_CONTEXT.__dict__.clear()  # no public way; without it `trio.run` raises in every child

@@ -13,7 +13,6 @@ and the kernel kills it when the master dies.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import os
 import signal
@@ -25,7 +24,7 @@ import trio
 from trisig._linux import prctl
 from trisig._util.ki_protection import ki_protected
 
-from .fork import fork_in_own_group, in_fresh_thread
+from .fork import fork_in_own_group
 from .handshake import SpawnHandshake
 from .interpreter import Interpreter, start_zygote
 from .open_files import FileRefs, flush_open_files
@@ -232,7 +231,7 @@ class Zygote:
                     replace_by_devnull(fd)
                 become_zygote(master, handshake.far, theirs, become, open_files)
 
-            intermediate = in_fresh_thread(functools.partial(fork_in_own_group, serve))
+            intermediate = fork_in_own_group(serve)
             handshake.far.close()
             try:
                 pid = handshake.read_report()
