@@ -69,7 +69,7 @@ def running(folder: Path, files: dict[str, str], *words: str, command: Sequence[
         folder: where to.
         files: their contents, by name. `notes.py` is written too.
         words: of the command line.
-        command: trisig, or uWSGI.
+        command: trisig, with or without a program that starts it, or uWSGI.
     """
     for name, content in {"notes.py": NOTES, **files}.items():
         (folder / name).write_text(content)
@@ -81,7 +81,7 @@ def running(folder: Path, files: dict[str, str], *words: str, command: Sequence[
     try:
         yield Program(folder, process)
     finally:
-        if command is TRISIG:
+        if tuple(command[-len(TRISIG) :]) == TRISIG:
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(SECONDS)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,30 @@ def send(folder: Path, signum: int) -> None:
     """Raise a signal from outside."""
     command = [sys.executable, "-P", "-m", "trisig", "send", str(signum), "--control=control"]
     subprocess.run(command, cwd=folder, check=True, timeout=SECONDS)
+
+
+HUNG_UP = """
+import os, signal, uwsgi
+from notes import note
+if uwsgi.worker_id() == 0:
+    os.kill(os.getpid(), signal.SIGHUP) if not uwsgi.is_a_reload else None
+    note("imported", uwsgi.is_a_reload)
+uwsgi.post_fork_hook = lambda: note("forked", uwsgi.is_a_reload)
+"""
+
+
+def test_a_hangup_before_the_instance_is_ready_is_a_reload_too(tmp_path: Path) -> None:
+    """It neither stops the instance nor is it lost: here it comes while the application is imported."""
+    with running(tmp_path, {"app.py": HUNG_UP}, "app.py") as program:
+        program.wait_for("imported False", "imported True", "forked True")
+
+
+def test_hangups_that_never_pause_do_not_end_an_instance(tmp_path: Path) -> None:
+    """Those that come while it becomes the new one wait for it."""
+    app = "import uwsgi\nfrom notes import note\nnote('imported', uwsgi.is_a_reload)"
+    with running(tmp_path, {"app.py": app}, "app.py") as program:
+        program.wait_for("imported False")
+        while program.notes().count("imported True") < 3:
+            assert program.process.poll() is None, program.log()
+            program.process.send_signal(signal.SIGHUP)
+            time.sleep(0.005)

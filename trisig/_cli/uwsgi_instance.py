@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from trisig._util.stop_signals import block_stop_signals, leave_on_stop_signals
 from trisig._util.tracebacks import own_traceback
 from trisig.uwsgi._config.plan import Plan, read_plan
 from trisig.uwsgi._config.problem import ConfigError
+from trisig.uwsgi._runtime.hangup import hold_hangups
 from trisig.uwsgi._runtime.log_file import log_to
 from trisig.uwsgi._runtime.places import keep_places
 from trisig.uwsgi._start import NO_APP_STATUS, Instance, prepare
@@ -41,9 +41,11 @@ def serve(words: tuple[str, ...], *, check: bool, control: Path | None) -> None:
     plan = _read(words)
     if plan.settings.signal:
         send_and_leave(plan.settings.signal[0])
-    if plan.settings.log_file and not check:
-        _log_to(plan.settings.log_file)
+    path = "" if check else plan.settings.log_file
+    is_reopened = not path or _log_to(path)
     configure("info")
+    if not is_reopened:
+        log.warning("logto = %s: this user may not open it anew; the log goes on in the file of before", path)
     for remark in plan.remarks():
         log.warning("%s", remark)
     if check:
@@ -79,9 +81,9 @@ def _read(words: tuple[str, ...]) -> Plan:
         _refuse(error)
 
 
-def _log_to(path: str) -> None:
+def _log_to(path: str) -> bool:
     try:
-        log_to(path)
+        return log_to(path)
     except ConfigError as error:
         _refuse(error)
 
@@ -126,7 +128,7 @@ def _begin_anew(start_directory: int) -> NoReturn:
     with suppress(OSError):  # it may be closed to the user that this has become
         os.chdir(start_directory)
     os.environ["UWSGI_RELOADS"] = str(int(os.environ.get("UWSGI_RELOADS", "0")) + 1)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    hold_hangups()
     try:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606  no shell
     except OSError as error:  # its user may not run it

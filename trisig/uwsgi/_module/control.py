@@ -33,8 +33,8 @@ class ControlFunctions:
 
     def reload(self, *_: object) -> Literal[True]:
         """End in order, what runs and what is queued first, and begin anew. May be a handler."""
-        self._store.wish(RELOAD)
-        os.kill(self._processes.master, signal.SIGTERM)
+        if self._store.wish(RELOAD):  # a second SIGTERM would be an order to hurry
+            os.kill(self._processes.master, signal.SIGTERM)
         return True
 
     def stop(self, *_: object) -> None:

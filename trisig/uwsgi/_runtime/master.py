@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,6 +20,7 @@ from trisig.uwsgi._config.values import CronCommand
 
 from .due_now import is_due_now
 from .handlers import Handlers
+from .hangup import Hangups
 from .hooks import do_hooks
 from .master_fifo import obey_fifo
 from .store import Store
@@ -52,10 +52,12 @@ class MasterWork:
         self._touched: list[tuple[int, Hook]] = []
         self._renewed: list[tuple[int, str]] = []
         self._reload: int | None = None
+        self._hangups = Hangups()
         self.raised_early: list[int] = []
 
     def declare(self) -> None:
-        """Add what the options raise."""
+        """Add what the options raise, and catch SIGHUP."""
+        self._hangups.catch()
         signals, settings = self._signals, self._settings
         for event in settings.timer:
             signals.add_timer(event.signum, int(event.of))
@@ -143,17 +145,13 @@ class MasterWork:
 
     async def reload_on_hangup(self, _master: Master) -> None:
         """Begin anew at SIGHUP; a service of the master."""
-        if sys.stdin.isatty():  # a terminal that closes ends the programs on it
-            return
-        with trio.open_signal_receiver(signal.SIGHUP) as arrivals:
-            async for _ in arrivals:
-                self.begin_anew("SIGHUP")
+        await self._hangups.serve(self.begin_anew)
 
     def begin_anew(self, why: str) -> None:
         """End in order; the command starts itself again then."""
-        log.info("master: reloading: %s", why)
-        self._store.wish(RELOAD)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if self._store.wish(RELOAD):  # a second SIGTERM would be an order to hurry
+            log.info("master: reloading: %s", why)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _renew(master: Master, kind: str, why: str) -> None:

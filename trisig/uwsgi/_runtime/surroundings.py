@@ -44,6 +44,8 @@ def _write_pid(path: str) -> None:
     try:
         Path(path).write_text(f"{os.getpid()}\n", encoding="ascii")
     except OSError as error:
+        if isinstance(error, PermissionError) and "UWSGI_RELOADS" in os.environ:
+            return  # it was written with rights that have been given up since; the number is the same
         raise ConfigError(f"pidfile = {path}: {error.strerror}") from None
 
 
