@@ -61,8 +61,7 @@ def serve(words: tuple[str, ...], *, check: bool, control: Path | None) -> None:
     again = False
     try:
         status = _run(instance, control, [stats_window(stats)] if stats else [])
-        if instance.has_failed:
-            status = FAILURE
+        status = status if instance.status is None else instance.status
         if again := instance.shall_reload:
             keep_places(instance.sockets)
     finally:

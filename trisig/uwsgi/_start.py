@@ -19,7 +19,6 @@ from ._config.problem import ConfigError
 from ._config.settings import Settings
 from ._duties import declare_duties
 from ._runtime.application import import_application, import_name_or_file
-from ._runtime.child import FAILED
 from ._runtime.hooks import run_hooks, run_hooks_to_the_end
 from ._runtime.master import RELOAD
 from ._runtime.places import open_places
@@ -48,13 +47,13 @@ class Instance:
 
     @property
     def shall_reload(self) -> bool:
-        """Whether somebody has asked for a reload, and nothing has failed."""
-        return self.parts.store.is_wished(RELOAD) and not self.has_failed
+        """Whether somebody has asked for a reload, and no child has ended it."""
+        return self.parts.store.is_wished(RELOAD) and self.status is None
 
     @property
-    def has_failed(self) -> bool:
-        """Whether a hook of a child has ended it."""
-        return self.parts.store.is_wished(FAILED)
+    def status(self) -> int | None:
+        """What a child has ended it with; None if none has."""
+        return self.parts.store.status
 
     def close(self, *, begins_anew: bool) -> None:
         """End the daemons, do what is to be done at the end, and remove what other processes might find.

@@ -85,6 +85,8 @@ class Plan:
     def _processes(self) -> Iterator[str]:
         settings = self.settings
         yield f"workers: {settings.workers}"
+        if settings.pyrun:
+            yield f"worker 1 runs {settings.pyrun}, and the instance ends with it"
         if settings.max_worker_lifetime:
             yield f"a worker is replaced after {settings.max_worker_lifetime} s"
         if settings.max_rss:

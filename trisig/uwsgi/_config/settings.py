@@ -59,6 +59,7 @@ class Settings:
     module: str = _one(values.text, "module wsgi", "")
     callable: str = _one(values.text, "callable", "")
     pyargv: str = _one(values.text, "pyargv", "")
+    pyrun: str = _one(values.text, "pyrun python py", "")
     imports: tuple[str, ...] = _many("import pyimport py-import python-import")
     shared_import: tuple[str, ...] = _many("shared-import shared-pyimport shared-py-import shared-python-import")
     lua: str = _one(values.text, "lua", "")
@@ -139,7 +140,7 @@ class Settings:
     @property
     def files(self) -> tuple[str, ...]:
         """The files of Python that are named."""
-        named = (self.wsgi_file, *self.imports, *self.shared_import, *self.spooler_import, *self.programs)
+        named = (self.wsgi_file, self.pyrun, *self.imports, *self.shared_import, *self.spooler_import, *self.programs)
         return tuple(name for name in named if name.endswith(".py"))
 
     @property
@@ -268,6 +269,8 @@ def settings_of(entries: Sequence[Entry]) -> Settings:
         except ConfigError as error:
             problems.append(str(error))
     settings = Settings(**given)
+    if settings.pyrun:
+        settings = replace(settings, workers=1, cheaper=0)  # as in uWSGI, whatever `processes` says
     problems += _contradictions(settings)
     if problems:
         raise ConfigError("\n".join(problems))

@@ -31,7 +31,7 @@ _REFUSED = {
 _NOT_SERVED_PREFIXES = """
 legion hook- exec- alarm snmp queue sharedarea touch- fs- py-auto python-auto spooler-
 reload-on- evil-reload-on- cheaper- idle stats metric log
-fifo pyrun python py worker-exec mule- cron- worker-reload mount chroot pivot cgroup setcap signal
+fifo python py worker-exec mule- cron- worker-reload mount chroot pivot cgroup setcap signal
 remote subscrib carbon zerg cache- exit stop reload pause resume suspend umount
 """
 

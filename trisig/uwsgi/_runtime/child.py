@@ -16,7 +16,7 @@ import trio
 from trisig.uwsgi._config.problem import ConfigError
 from trisig.uwsgi._config.settings import Settings
 
-from .application import ApplicationError, import_application, import_name_or_file, program_of
+from .application import ApplicationError, import_application, import_name_or_file, program_of, run_script
 from .hooks import run_hooks
 from .main_thread import MainThread, ProcessEnds
 from .probe import Notes
@@ -25,7 +25,7 @@ from .store import Store
 
 log = logging.getLogger("trisig")
 
-FAILED = "failed"  # what a child wishes that has ended the instance
+FAILURE = 1
 RESPAWN_PAUSE_S = 1.0  # as in uWSGI, whose master looks once a second
 
 
@@ -118,9 +118,12 @@ class ChildProcess:
     async def _end_instance(self, error: ConfigError) -> None:
         """A hook has failed: as in uWSGI, that ends it all. This process goes no further."""
         log.error("%s", error)
-        if self._store.wish(FAILED):  # a second SIGTERM would be an order to hurry
-            os.kill(self._processes.master, signal.SIGTERM)
+        self._end_all(FAILURE)
         await trio.sleep_forever()
+
+    def _end_all(self, status: int) -> None:
+        if self._store.end_with(status):  # a second SIGTERM would be an order to hurry
+            os.kill(self._processes.master, signal.SIGTERM)
 
     def _import(self) -> None:
         sys.argv = ["uwsgi", *self._settings.pyargv.split()]
@@ -139,7 +142,8 @@ class ChildProcess:
     async def live(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the hooks and the program of this process, before its first handler; a service of every child."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run_program)
+            is_for_script = self._settings.pyrun and self._processes.number("worker")
+            nursery.start_soon(self._run_script if is_for_script else self._run_program)
             await self._begun.wait()  # its job is the first in the queue
             task_status.started()
             try:
@@ -169,6 +173,33 @@ class ChildProcess:
             log.exception("%s: its program has failed; restarting it", self._processes.name)
         await trio.sleep(RESPAWN_PAUSE_S)
         self._leave()
+
+    async def _run_script(self) -> None:
+        """Run the script of `pyrun`; the instance ends with it, and with its status, which uWSGI forgets."""
+        self._begun.set()  # no checkpoint from here to the queue
+        status = FAILURE
+        try:
+            await self._main.run(self._hooks_and, self._script, is_program=True)
+            status = 0
+        except SystemExit as end:
+            status = self._status_of(end.code)
+        except (ApplicationError, ConfigError) as error:
+            log.error("%s", error)  # noqa: TRY400
+        except Exception:
+            log.exception("%s has failed", self._settings.pyrun)
+        if not self._stopping:
+            self._end_all(status & 0xFF)
+
+    def _status_of(self, code: object) -> int:
+        """As Python has it: a number, None, or something that is said, and is a failure."""
+        if code is None or isinstance(code, int):
+            return code or 0
+        log.error("%s: %s", self._settings.pyrun, code)
+        return FAILURE
+
+    def _script(self) -> None:
+        sys.argv = [self._settings.pyrun, *self._settings.pyargv.split()]
+        run_script(self._settings.pyrun)
 
     def _hooks_and(self, program: Callable[[], object] | None) -> None:
         hook = getattr(self._module, "post_fork_hook", None)

@@ -20,6 +20,7 @@ create table item (cache text, key blob, value blob, expires real, primary key (
 create table metric (name text primary key, value integer not null);
 create table process (name text primary key, pid integer, since integer, spawned integer);
 create table wish (name text primary key);
+create table ending (one integer primary key check (one = 1), status integer);
 """
 
 
@@ -117,6 +118,17 @@ class Store:
         """How many processes of that name there have been."""
         rows = self.ask("select spawned from process where name = ?", (name,))
         return int(str(rows[0][0])) if rows else 0
+
+    def end_with(self, status: int) -> bool:
+        """Have the instance end with a status, and not begin anew; False if it is about to do so with another one."""
+        with self.changing() as connection:
+            return connection.execute("insert or ignore into ending values (1, ?)", (status,)).rowcount > 0
+
+    @property
+    def status(self) -> int | None:
+        """What it is to end with; None if nobody has said."""
+        rows = self.ask("select status from ending")
+        return int(str(rows[0][0])) if rows else None
 
     def wish(self, name: str) -> bool:
         """Ask the master for something that it does when it has ended; False if somebody has asked before."""
