@@ -95,6 +95,45 @@ def test_a_log_by_udp_is_left_out() -> None:
     assert "log-file: /l" in plan_of("--logto=/l").lines()
 
 
+@pytest.mark.parametrize(
+    ("words", "file", "remarks"),
+    [
+        (("--logger=file:/l",), "/l", []),
+        (("--logger=stdio",), "", []),
+        (("--logger=fd:2", "--logto=/l"), "/l", []),
+        (("--logto=/other", "--logger=file:logfile=/l"), "/l", []),
+        (("--logger=stdio", "--logger=file:/l"), "/l", ["logger = stdio: the log goes to one place; it goes to /l"]),
+        (
+            ("--logger=file:/l", "--logger=file:/m"),
+            "/l",
+            ["logger = file:/m: the log goes to one place; it goes to /l"],
+        ),
+        (
+            ("--logger=file:logfile=/l,maxsize=9",),
+            "/l",
+            ["logger = file:logfile=/l,maxsize=9: maxsize does nothing here; let logrotate rename it, and send SIGHUP"],
+        ),
+        (
+            ("--logger=errors file:/l",),
+            "",
+            ["logger = errors file:/l: one with a name is for log-route, and gets nothing"],
+        ),
+        (
+            ("--logger=syslog:app",),
+            "",
+            [
+                "logger = syslog:app: not served, it goes to standard error; let systemd's journal send it there",
+            ],
+        ),
+    ],
+)
+def test_where_the_log_goes(words: tuple[str, ...], file: str, remarks: list[str]) -> None:
+    """To one place: the file of a logger before `logto`. What goes nowhere has its line."""
+    plan = plan_of(*words)
+    assert plan.settings.log_file == file
+    assert list(plan.remarks()) == remarks
+
+
 def test_limits_of_workers() -> None:
     """The lower limit of memory holds, an M means nothing, and of ages each worker has its own; 0 is no limit."""
     found = settings("-p2", "--reload-on-rss=512M", "--evil-reload-on-rss=256 ; MB", "--max-worker-lifetime=60")
@@ -125,6 +164,9 @@ def test_limits_of_workers() -> None:
         (("--env=A",), "write NAME=value"),
         (("--reload-on-rss=big",), "reload-on-rss is a number, not 'big'"),
         (("--evil-reload-on-rss=1G",), "G is no unit here; write a number of megabytes, like evil-reload-on-rss = 512"),
+        (("--logger=nothing:x",), "unable to find logger nothing; write file:<path>, or stdio"),
+        (("--logger=file:",), "write the path of a file"),
+        (("--logger=fd:7",), "write stdio"),
         (("--reload-on-as=big",), "reload-on-as is a number, not 'big'"),
         (("--reload-on-rss=1.5",), "write a number of megabytes"),
         (("--max-worker-lifetime=3",), "invalid min-worker-lifetime value (10), must be lower than"),

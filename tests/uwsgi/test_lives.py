@@ -228,10 +228,11 @@ def test_a_fifo_that_is_none_ends_the_instance(tmp_path: Path) -> None:
     assert (tmp_path / "fifo").read_text() == "text"
 
 
-def test_the_log_is_in_a_file_that_a_reload_opens_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--logto=uwsgi.log", "--logger=file:uwsgi.log"])
+def test_the_log_is_in_a_file_that_a_reload_opens_anew(tmp_path: Path, option: str) -> None:
     """What master, children and the application write; nothing is left on standard error."""
     app = "import os, uwsgi\nprint('printed', flush=True)\nuwsgi.post_fork_hook = lambda: uwsgi.log('logged')\n"
-    with running(tmp_path, {"app.py": app, "uwsgi.log": "before\n"}, "--logto=uwsgi.log", "app.py") as program:
+    with running(tmp_path, {"app.py": app, "uwsgi.log": "before\n"}, option, "app.py") as program:
         first, second = tmp_path / "uwsgi.log", tmp_path / "uwsgi.log.1"
         words = ("printed", "master: ready", "logged")
         program.until(lambda: all(word in first.read_text() for word in words))
@@ -247,7 +248,7 @@ def test_a_log_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     """Before anything starts."""
     with running(tmp_path, {"app.py": "import uwsgi"}, "--logto=no/uwsgi.log", "app.py") as program:
         assert program.process.wait(SECONDS) == 1
-    assert program.log().endswith("logto = no/uwsgi.log: No such file or directory; write the path of a file\n")
+    assert program.log().endswith("log file no/uwsgi.log: No such file or directory; write another path\n")
     assert program.log().count("\n") == 1
 
 

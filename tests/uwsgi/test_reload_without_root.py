@@ -81,6 +81,6 @@ def test_a_reload_goes_on_without_the_rights_of_root(folder: Path) -> None:
     text = lines.read_text()
     assert f"app {NOBODY} False" in text
     assert text.count(f"app {NOBODY} True") == 2
-    assert text.count("logto = lines: this user may not open it anew; the log goes on in the file of before") == 1
+    assert text.count("log file lines: this user may not open it anew; the log goes on in the file of before") == 1
     assert int((folder / "pid").read_text()) == pid
     assert not (folder / "lines").exists()

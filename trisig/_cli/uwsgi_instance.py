@@ -45,7 +45,7 @@ def serve(words: tuple[str, ...], *, check: bool, control: Path | None) -> None:
     is_reopened = not path or _log_to(path)
     configure("info")
     if not is_reopened:
-        log.warning("logto = %s: this user may not open it anew; the log goes on in the file of before", path)
+        log.warning("log file %s: this user may not open it anew; the log goes on in the file of before", path)
     for remark in plan.remarks():
         log.warning("%s", remark)
     if check:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .entries import Entry
 from .known import KnownOptions
+from .loggers import remarks_on
 from .magic import MagicVariables, constant_variables
 from .problem import ConfigError
 from .reader import ConfigReader, Configuration
@@ -44,8 +45,7 @@ class Plan:
         for command in self.settings.cron2:
             if command.unknown:
                 yield f"cron2: unknown keys are ignored: {', '.join(command.unknown)}"
-        if self.settings.logto != self.settings.log_file:
-            yield f"logto = {self.settings.logto}: no log is sent by UDP; it goes to standard error"
+        yield from remarks_on(self.settings.logger, self.settings.logto)
         for text in self.settings.socket:
             if text not in {address.text for address in self.settings.addresses}:
                 yield (

@@ -14,6 +14,7 @@ from . import values
 from .daemons import Daemon, daemon, daemon2, smart_daemon
 from .entries import Entry
 from .hooks import Hook, TouchHook, hook, touch_hook
+from .loggers import Logger, log_file_of, logger
 from .problem import ConfigError
 
 _Parse = Callable[[str, str | None], Any]
@@ -118,6 +119,7 @@ class Settings:
     pidfile: str = _one(values.text, "pidfile", "")
     safe_pidfile: str = _one(values.text, "safe-pidfile pidfile2", "")
     logto: str = _one(values.text, "logto", "")
+    logger: tuple[Logger, ...] = _many("logger", logger)
     procname_prefix: str = _one(values.text, "procname-prefix procname-prefix-spaced", "")
     cache2: tuple[str, ...] = _many("cache2")
     metric: tuple[str, ...] = _many("metric")
@@ -160,8 +162,8 @@ class Settings:
 
     @property
     def log_file(self) -> str:
-        """Where the log goes; empty for standard error. An address, for UDP, is not served."""
-        return "" if ":" in self.logto else self.logto
+        """Where the log goes; empty for standard error."""
+        return log_file_of(self.logger, self.logto)
 
     @property
     def touched(self) -> dict[str, tuple[str, ...]]:

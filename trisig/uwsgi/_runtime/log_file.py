@@ -24,7 +24,7 @@ def log_to(path: str) -> bool:
     except OSError as error:
         if isinstance(error, PermissionError) and "UWSGI_RELOADS" in os.environ:
             return _is_open(path)  # with rights that have been given up since
-        raise ConfigError(f"logto = {path}: {error.strerror}; write the path of a file") from None
+        raise ConfigError(f"log file {path}: {error.strerror}; write another path") from None
     sys.stdout.flush()
     for standard in (1, 2):
         os.dup2(fd, standard)
