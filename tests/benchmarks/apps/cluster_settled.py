@@ -1,0 +1,75 @@
+"""What a signal costs when many have been raised for the cluster, handled and deleted before it."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import psycopg
+import trio
+import work
+from servers import postgres
+
+import trisig
+from trisig.postgres import Cluster
+
+JOB = work.JOB
+DONE = 255
+TABLE = "SELECT pg_total_relation_size('trisig.signal')"
+
+signals = trisig.Signals()
+signals.register(work.OTHER, "cluster", work.handle)
+
+
+@signals.on_start()
+def claim() -> None:
+    """Take this process's slot of the counters."""
+    process = trisig.current_process()
+    work.claim(process.number + (work.MULES if process.kind == "mule" else 0))
+
+
+@signals.service("mule1")
+async def raiser() -> None:
+    """Raise what is to be settled, then what is measured."""
+    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
+        await trio.sleep(0.002)
+    await burst(JOB["settled"])
+    await trio.sleep(0.5)
+    work.report({"each": 1e6 / await burst(JOB["signals"])})
+    await signals.send(DONE)
+
+
+async def burst(count: int) -> float:
+    """Raise signals as fast as the master takes them; how many are handled in a second."""
+    before, start = work.handled(), time.monotonic()
+    for _ in range(count):
+        try:
+            signals.send_nowait(work.OTHER)
+        except trio.WouldBlock:
+            await signals.send(work.OTHER)
+    while work.handled() - before < count:  # noqa: ASYNC110  other processes count
+        await trio.sleep(0.002)
+    return count / (work.last_handled() - start)
+
+
+def looking(conninfo: str) -> AbstractContextManager[object]:
+    """A transaction that keeps a snapshot, as a long report or a dump does."""
+    if not JOB["snapshot"]:
+        return nullcontext()
+    connection = psycopg.connect(conninfo)
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.execute("SELECT 1")
+    return connection
+
+
+async def main(conninfo: str) -> None:
+    """Open the master and wait until the mule is done."""
+    async with trisig.open_master(signals, workers=2, mules=1, cluster=Cluster(conninfo, node="one")):
+        with looking(conninfo):
+            work.set_ready()
+            await signals.wait()
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            row = connection.execute(TABLE).fetchone()
+        work.report({"bytes": 0.0 if row is None else row[0] / 1e6})
+
+
+with postgres() as conninfo:
+    trio.run(main, conninfo)
