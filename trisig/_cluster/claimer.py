@@ -18,6 +18,7 @@ log = logging.getLogger("trisig")
 # What is done in quick succession would slow down those who store: a statement each time, and all nodes awake.
 _RESTS = 4  # times as long as a look that has found less than there was room for, or as an announcement
 _LONGEST_REST_S = 0.02  # and between two settlements
+_LONGEST_LOOK_S = 0.005  # that a store waits for, to be one that keeps
 _MANY = 100  # that have ended: they are settled without a rest
 
 
@@ -40,6 +41,7 @@ class Claimer:
         self._stirred = trio.Event()
         self._looks = True  # whether the cluster may have something to claim
         self._looking = self._keeping = False  # whether such a statement runs
+        self._looked = trio.Event()  # replaced when one begins
         self._rests_until = self._settles_at = self._announces_at = -math.inf
         self._checks_apart, self._checks_at = checks_apart, math.inf
         self.takes, self._leaving = True, False
@@ -81,6 +83,12 @@ class Claimer:
         if self._looks or self._looking or not self.takes or self._leaving:
             return 0
         return self.claims.spare(trio.current_time())
+
+    async def wait_looked(self) -> None:
+        """Wait while it looks at what the cluster has, but not for long: it may wait for a lock."""
+        if self._looking:
+            with trio.move_on_after(_LONGEST_LOOK_S):
+                await self._looked.wait()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
@@ -170,11 +178,12 @@ class Claimer:
         if not room or not (signums or tasks):
             return False
         self._looks = False  # before the look: what is announced from now on is another one
-        self._looking = True
+        self._looking, self._looked = True, trio.Event()
         try:
             rows = await link.claim(incarnation, signums, tasks, room)
         finally:
             self._looking = False
+            self._looked.set()
         now = trio.current_time()
         self._rests_until = -math.inf if len(rows) == room else _rested(began)
         self._inlet.accept_claims(self._held(incarnation, rows, now))

@@ -78,7 +78,7 @@ class Storer:
 
     async def _store(self, link: ClusterLink, incarnation: str) -> None:
         batch = self.outgoing.batch(time.time())
-        kept = await self._keep(link, batch, incarnation) if self._fits(batch) else False
+        kept = await self._keep(link, batch, incarnation) if await self._fits(batch) else False
         new = not kept and await link.put(self._sender, self._stored_batches + 1, batch)
         self._stored_batches += 1
         self.outgoing.stored()
@@ -88,12 +88,14 @@ class Storer:
         if not self._claimer.takes:
             self._hand_on()  # the master waits for what it still has to run
 
-    def _fits(self, batch: Sequence[Outbound]) -> bool:
+    async def _fits(self, batch: Sequence[Outbound]) -> bool:
         """Whether this node can handle all of it itself: then no other has to wake up."""
         mine = (ANY_NODE, self._name)
-        return 0 < len(batch) <= self._claimer.spare() and all(
-            one.once is None and not one.due and one.node in mine for one in batch
-        )
+        if not batch or any(one.once is not None or one.due or one.node not in mine for one in batch):
+            return False
+        # What is stored while it looks makes it look again: of the next ones none would be kept, and so on.
+        await self._claimer.wait_looked()
+        return len(batch) <= self._claimer.spare()
 
     async def _keep(self, link: ClusterLink, batch: Sequence[Outbound], incarnation: str) -> bool:
         with self._claimer.keeping():
