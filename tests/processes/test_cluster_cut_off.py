@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from cluster_tools import NODE, a_node, ask, lines, noting
+from cluster_tools import NODE, a_node, ask, lines, noting, wait_up_for
 from postgres_server import Postgres
 from witness import Journal, eventually
 
@@ -13,9 +14,18 @@ from trisig.postgres import Cluster
 
 LEASE_S = 2.0  # so that a pause is not taken for the cut
 
-# A socket filter that passes nothing needs no privileges. It works before TCP, which acknowledges nothing then.
+# A socket filter that passes nothing needs no privileges. It works before TCP, which acknowledges nothing then. Sockets
+# that are made later have none, so none are made.
 DEAFENING = """
 import ctypes, socket, struct, trio
+from trisig._cluster.postgres import link
+
+async def hear_nothing(server):
+    await trio.sleep_forever()
+
+def note(what):
+    with open({notes!r} + ".said", "a") as file:
+        print(what, time.monotonic(), file=file)
 
 @signals.service("master")
 async def deafen(master):
@@ -30,28 +40,55 @@ async def deafen(master):
                     one.setsockopt(socket.SOL_SOCKET, 26, filter)  # SO_ATTACH_FILTER
         except OSError:
             pass  # no socket
-    with open({notes!r} + ".done", "w"):
-        pass
+    link.connect = hear_nothing
+    note("deaf")
+    while master.statistics().cluster.state == "connected":
+        await trio.sleep(0.005)
+    note("away")
+
+@signals.service("leader")
+async def lead(master, token):
+    note("leads")
+    try:
+        await trio.sleep_forever()
+    finally:
+        note("over")
 
 if __name__ == "__main__":
 """
+DEAF = NODE.replace('if __name__ == "__main__":\n', DEAFENING).replace("lease={lease}", f"lease={LEASE_S}")
+
+
+def said(folder: Path) -> dict[str, float]:
+    """What the node has noted, and when."""
+    return {what: float(at) for what, at in map(str.split, lines(folder / "notes.said"))}
 
 
 async def test_a_node_that_is_cut_off(server: Postgres, conninfo: str, tmp_path: Path) -> None:
-    """While its process lives, the others declare it down when its lease is over, and run what it had."""
-    journal = Journal(tmp_path)
+    """It stops before another may take over; that one declares it down when its lease is over, and runs what it had."""
+    journal, folder = Journal(tmp_path), tmp_path / "deaf"
     heir = noting(journal, "heir", **{f"s{number}": "cluster" for number in range(12)})
+    led: list[float] = []
+
+    @heir.service("leader")
+    async def lead(master: trisig.Master, token: int) -> None:
+        led.append(time.monotonic())
+
     name = conninfo.rpartition("dbname=")[2]
     await Cluster(conninfo, node="any").init()
-    source = NODE.replace('if __name__ == "__main__":\n', DEAFENING).replace("lease={lease}", f"lease={LEASE_S}")
-    with a_node(tmp_path / "deaf", server.tcp(dbname=name), "deaf", source) as deaf:
+    with a_node(folder, server.tcp(dbname=name), "deaf", DEAF) as deaf:
         ask(conninfo, "INSERT INTO trisig.signal (signum) SELECT generate_series(0, 2)")
-        await eventually(lambda: len(lines(tmp_path / "deaf/notes")) == 3)
+        await eventually(lambda: len(lines(folder / "notes")) == 3 and "leads" in said(folder))
+        await wait_up_for(conninfo, LEASE_S)
         async with trisig.open_master(heir, cluster=Cluster(conninfo, node="heir", lease=LEASE_S)) as master:
             assert {node.name for node in master.nodes} == {"deaf", "heir"}
             assert not journal.read()
-            (tmp_path / "deaf/notes.deaf").touch()
-            await eventually((tmp_path / "deaf/notes.done").exists)
+            (folder / "notes.deaf").touch()
+            await eventually(lambda: "deaf" in said(folder))
+            assert not led
             assert sorted(note[2] for note in await journal.until(3)) == [0, 1, 2]
             await eventually(lambda: [node.name for node in master.nodes] == ["heir"])
+            await eventually(lambda: led)
             assert deaf.poll() is None
+            times = said(folder)
+            assert times["over"] < times["away"] < led[0]

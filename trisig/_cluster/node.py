@@ -37,6 +37,9 @@ from .storer import Storer
 
 log = logging.getLogger("trisig")
 
+# Of the lease, without an answer to a renewal. Within the rest whatever runs on this node alone comes to its end.
+_LIVES_FOR = 0.8
+
 
 @ki_protected
 class ClusterNode:
@@ -70,8 +73,9 @@ class ClusterNode:
         self._leadership = Leadership(inlet, engine.grace)
         self._incarnation: str | None = None
         self._sweeps_from = -math.inf
+        self._lives_until = -math.inf  # without another renewal
         self._leaving = False
-        self._nap, self._vigil = trio.CancelScope(), trio.CancelScope()
+        self._nap, self._vigil, self._life = trio.CancelScope(), trio.CancelScope(), trio.CancelScope()
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
 
@@ -151,8 +155,9 @@ class ClusterNode:
             incarnation = uuid.uuid4().hex
             await link.join(incarnation)
             await self._catch_up(link)
-            self._incarnation = incarnation
+            self._incarnation, renewed_at = incarnation, trio.current_time()
             nodes = await link.renew(incarnation, sweep=False)
+            self._prolong(nodes, renewed_at)
         if self.error is None:
             log.info("cluster: joined as node %s", self._engine.node)
         else:
@@ -184,11 +189,21 @@ class ClusterNode:
     # The lease, and the other nodes
 
     @property
+    def _lives_s(self) -> float:
+        """Seconds from a renewal until this node takes itself for cut off, before others can take it for dead."""
+        return self._engine.lease * _LIVES_FOR
+
+    @property
     def _me(self) -> str:
         assert self._incarnation is not None
         return self._incarnation
 
     async def _live(self, link: ClusterLink) -> None:
+        with trio.CancelScope(deadline=self._lives_until) as self._life:
+            await self._renew_all_along(link)
+        raise ClusterLostError(f"the server does not answer: no lease was renewed for {self._lives_s:g} s")
+
+    async def _renew_all_along(self, link: ClusterLink) -> None:
         while True:
             renewed_at = trio.current_time()
             nodes = await link.renew(self._me, sweep=renewed_at >= self._sweeps_from)
@@ -209,6 +224,7 @@ class ClusterNode:
             self._leadership.lost()
         else:
             self._leadership.renewed(renewed_at)
+            self._life.deadline = self._lives_until = renewed_at + self._lives_s
 
     def hurry(self) -> None:
         """Renew the lease now."""

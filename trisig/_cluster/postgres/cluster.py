@@ -116,7 +116,9 @@ class Cluster(ClusterEngine):
     async def connect(self) -> AsyncIterator[ClusterLink]:
         """Make a session, and the tables if there are none."""
         async with AsyncExitStack() as opened:
-            wires = Wires(*[await opened.enter_async_context(open_wire(self._server)) for _ in fields(Wires)])
+            # With the grace that follows, a node that is cut off has its whole lease: it counts on that.
+            silence = self.lease - self.grace
+            wires = Wires(*[await opened.enter_async_context(open_wire(self._server, silence)) for _ in fields(Wires)])
             timeline = await self._timeline_of(wires.work)
             await ensure_schema(wires.work)
             await hurry_commits(wires.work)

@@ -12,7 +12,7 @@ import math
 import secrets
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +50,6 @@ _LOCK_TIMEOUT_MS = 300  # a killed process keeps its lock for a few
 _TRANSIENT = ("40", "53", "55", "57")  # classes of SQLSTATE: serialization, resources, locks, the server's shutdown
 _SETTINGS = (
     "SET client_connection_check_interval = 1000",  # or a dead node's lock is held until its statement ends
-    "SET tcp_user_timeout = 5000",
     f"SET lock_timeout = {_LOCK_TIMEOUT_MS}",
     "RESET synchronous_commit",  # a pooler may hand us what another client has set
     "SET enable_seqscan = off",  # a plan is kept, and the table may be empty when it is made
@@ -77,8 +76,12 @@ def losing(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
 
 @asynccontextmanager
-async def open_wire(server: Server) -> AsyncIterator[Wire]:
+async def open_wire(server: Server, silence: float = ANSWER_S) -> AsyncIterator[Wire]:
     """A connection with the settings that a cluster needs.
+
+    Args:
+        server: where.
+        silence: seconds after which the server ends the session of a client that acknowledges nothing.
 
     Raises:
         ClusterLostError: there is none.
@@ -88,11 +91,18 @@ async def open_wire(server: Server) -> AsyncIterator[Wire]:
     except ConnectError as error:
         raise ClusterLostError(f"no connection: {error}", answered=error.answered) from None
     try:
-        for setting in _SETTINGS:
+        for setting in (*_SETTINGS, *_silence(silence)):
             await _ask(wire, setting)
         yield wire
     finally:
         wire.close()
+
+
+def _silence(seconds: float) -> Iterator[str]:
+    """How the server learns that nobody is there any more: what it sends is not acknowledged, or a probe is not."""
+    yield f"SET tcp_user_timeout = {round(seconds * 1000)}"
+    yield f"SET tcp_keepalives_idle = {math.ceil(seconds / 2)}"
+    yield f"SET tcp_keepalives_interval = {math.ceil(seconds / 4)}"
 
 
 @losing
@@ -262,7 +272,7 @@ class PostgresLink(ClusterLink):
             await self._arrival()
 
     async def wait_silent(self, incarnation: str) -> None:
-        async with open_wire(self._server) as wire:
+        async with open_wire(self._server, self._lease - self._grace) as wire:
             found = await _ask(wire, "SELECT name, watched FROM trisig.node WHERE incarnation = $1", incarnation)
             if not found or found[0][1] != "t":
                 await trio.sleep_forever()
