@@ -161,7 +161,7 @@ def typing_trio_typing(session: nox.Session) -> None:
 
 @nox.session(name="cluster-storm")
 def cluster_storm(session: nox.Session) -> None:
-    """Kill and stop nodes of a cluster and their server for a minute; then the control, which has to lose something.
+    """Kill, stop and cut off nodes of a cluster for a minute, and their server; then the control, which has to lose.
 
     `-- --seconds 600 --seed 1` takes longer, and the same way.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import deaf
 from cluster_tools import NODE, a_node, ask, lines, noting, wait_up_for
 from postgres_server import Postgres
 from witness import Journal, eventually
@@ -14,14 +15,12 @@ from trisig.postgres import Cluster
 
 LEASE_S = 2.0  # so that a pause is not taken for the cut
 
-# A socket filter that passes nothing needs no privileges. It works before TCP, which acknowledges nothing then. Sockets
-# that are made later have none, so none are made.
-DEAFENING = """
-import ctypes, socket, struct, trio
-from trisig._cluster.postgres import link
-
-async def hear_nothing(server):
-    await trio.sleep_forever()
+DEAFENING = f"""
+import sys, trio
+sys.path.append({deaf.__file__.rpartition("/")[0]!r})
+from deaf import Network
+"""
+DEAFENING += """
 
 def note(what):
     with open({notes!r} + ".said", "a") as file:
@@ -31,16 +30,7 @@ def note(what):
 async def deafen(master):
     while not os.path.exists({notes!r} + ".deaf"):
         await trio.sleep(0.01)
-    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
-    filter = struct.pack("HxxxxxxP", 1, ctypes.addressof(nothing))
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        try:
-            with socket.socket(fileno=os.dup(fd)) as one:
-                if one.family == socket.AF_INET:
-                    one.setsockopt(socket.SOL_SOCKET, 26, filter)  # SO_ATTACH_FILTER
-        except OSError:
-            pass  # no socket
-    link.connect = hear_nothing
+    Network().cut()
     note("deaf")
     while master.statistics().cluster.state == "connected":
         await trio.sleep(0.005)
@@ -76,7 +66,7 @@ async def test_a_node_that_is_cut_off(server: Postgres, conninfo: str, tmp_path:
 
     name = conninfo.rpartition("dbname=")[2]
     await Cluster(conninfo, node="any").init()
-    with a_node(folder, server.tcp(dbname=name), "deaf", DEAF) as deaf:
+    with a_node(folder, server.tcp(dbname=name), "deaf", DEAF) as node:
         ask(conninfo, "INSERT INTO trisig.signal (signum) SELECT generate_series(0, 2)")
         await eventually(lambda: len(lines(folder / "notes")) == 3 and "leads" in said(folder))
         await wait_up_for(conninfo, LEASE_S)
@@ -89,6 +79,6 @@ async def test_a_node_that_is_cut_off(server: Postgres, conninfo: str, tmp_path:
             assert sorted(note[2] for note in await journal.until(3)) == [0, 1, 2]
             await eventually(lambda: [node.name for node in master.nodes] == ["heir"])
             await eventually(lambda: led)
-            assert deaf.poll() is None
+            assert node.poll() is None
             times = said(folder)
             assert times["over"] < times["away"] < led[0]

@@ -1,4 +1,4 @@
-"""Three nodes of a cluster raise, handle, tick and lead, while they and their server are killed and stopped.
+"""Three nodes of a cluster raise, handle, tick and lead, while they and their server are killed, stopped and cut off.
 
     python tests/support/cluster_storm.py --seconds 60
 
@@ -29,13 +29,16 @@ from postgres_server import Postgres, a_server
 
 LEASE = 1.0
 NODES = ("one", "two", "three")
-EVENTS = ("kill", "kill", "stop", "end", "crash", "sessions")
+EVENTS = ("kill", "kill", "stop", "cut", "end", "crash", "sessions")
 LEAST = 4  # of them, however short the storm is
 EVERY = 2  # seconds between two occurrences of a timer that the cluster lets through once
+Done = tuple[float, str, str]  # when, what, to whom
 PATIENCE = 60.0  # seconds for what is under way to come to its end
 
 APPLICATION = """
-import itertools, os, time, trio, trisig
+import itertools, os, sys, time, trio, trisig
+sys.path.append({support!r})
+from deaf import Network
 from trisig._cluster.claimer import Claimer
 from trisig._cluster.postgres import statements
 from trisig.postgres import Cluster
@@ -60,6 +63,10 @@ async def handle(number: str) -> None:
 def tick(signum):
     note("ticked", int(signals.event().due))
 
+@signals.node_down()
+def see_down(signum):
+    note("down", signals.event().payload)
+
 @signals.service("mules")
 async def send() -> None:
     for count in itertools.count():
@@ -69,6 +76,15 @@ async def send() -> None:
         await handle.send(number)
         note("sent", number)
         await trio.sleep(0.004)
+
+@signals.service("master")
+async def be_cut_off(master):
+    network = Network()
+    while True:
+        if os.path.exists(folder + "/cut-" + node) != network.is_cut:
+            (network.mend if network.is_cut else network.cut)()
+            note("network", network.is_cut)
+        await trio.sleep(0.01)
 
 @signals.service("leader")
 async def lead(master, token):
@@ -82,6 +98,14 @@ if __name__ == "__main__":
 """
 
 
+def application(node: str, folder: str, conninfo: str, lease: float, forgets: bool = False) -> str:  # noqa: FBT001, FBT002
+    """The program of a node."""
+    # In the control so long that whoever is killed holds something, however slow the machine is.
+    takes = 1.0 if forgets else 0.05
+    words = node, folder, conninfo, lease, forgets
+    return APPLICATION.format(words=words, every=EVERY, takes=takes, support=str(Path(__file__).parent))
+
+
 @dataclass
 class Verdict:
     """What a storm leaves.
@@ -91,7 +115,8 @@ class Verdict:
         handled: tasks that have run.
         lost: those that were sent and never ran.
         repeated: runs beside the first of each task.
-        unexplained: those of them for which no death or stop of their node, or of the server, accounts.
+        unexplained: those of them for which nothing accounts that was done to their node, or to the server, and no end
+            of its lease: on a busy machine a node may not renew it in time.
         due: how many occurrences of the unique timer were let through.
         missing: those, between the first and the last, that were not, or were not handled.
         terms: how many leaders there were.
@@ -135,35 +160,31 @@ class Storm:
         self._forgets = forgets
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
-        self._done: list[tuple[float, str, str]] = []  # when, what, to whom
+        self._done: list[Done] = []
 
     def _start(self, node: str) -> None:
-        words = node, str(self._folder), self._server.local, LEASE, self._forgets
+        words = node, str(self._folder), self._server.tcp(), LEASE, self._forgets
         program = self._folder / f"{node}.py"
-        # In the control so long that whoever is killed holds something, however slow the machine is.
-        program.write_text(APPLICATION.format(words=words, every=EVERY, takes=1.0 if self._forgets else 0.05))
+        program.write_text(application(*words))
         with (self._folder / f"{node}.log").open("ab") as log:
             self._started[node] = time.time()
             command = [sys.executable, str(program)]
             self._running[node] = subprocess.Popen(command, stderr=log, start_new_session=True)
-
-    def _notes(self) -> list[list[str]]:
-        file = self._folder / "notes"
-        whole, _, _ = (file.read_text() if file.exists() else "").rpartition("\n")  # the last one may be half written
-        return [line.split() for line in whole.splitlines()]
 
     # What it does
 
     def run(self, seconds: float) -> Verdict:
         """Let it rage, let what is under way come to its end, and judge."""
         with self._nodes():
-            self._until(lambda: {words[1] for words in self._notes() if words[2] == "handled"} == set(NODES), "begun")
+            self._until(
+                lambda: {words[1] for words in notes_in(self._folder) if words[2] == "handled"} == set(NODES), "begun"
+            )
             until = time.monotonic() + seconds
             while time.monotonic() < until or len(self._done) < 2 * LEAST:
                 self._strike()
             (self._folder / "enough").touch()
             self._until(self._is_empty, "come to its end")
-        return self._judge()
+        return judge(self._server, self._folder, self._done)
 
     @contextmanager
     def _nodes(self) -> Iterator[None]:
@@ -187,7 +208,7 @@ class Storm:
     def _strike(self) -> None:
         what, node = self._chance.choice(("kill",) if self._forgets else EVENTS), self._chance.choice(NODES)
         self._until(lambda: self._others_live(node), "had another node")
-        self._done.append((time.time(), what, node if what in ("kill", "stop", "end") else "server"))
+        self._done.append((time.time(), what, node if what in ("kill", "stop", "cut", "end") else "server"))
         getattr(self, f"_{what}")(node)
         self._done.append((time.time(), f"after {what}", self._done[-1][2]))
         time.sleep(self._chance.random())
@@ -216,6 +237,12 @@ class Storm:
         time.sleep(LEASE * 1.6)
         self._running[node].send_signal(signal.SIGCONT)
 
+    def _cut(self, node: str) -> None:
+        mark = self._folder / f"cut-{node}"
+        mark.touch()
+        time.sleep(LEASE * 1.6)
+        mark.unlink()
+
     def _crash(self, _node: str) -> None:
         self._server.stop()
         self._server.start()
@@ -236,39 +263,58 @@ class Storm:
             return not self._server.ask("SELECT 1 FROM trisig.signal WHERE task IS NOT NULL LIMIT 1")
         return False
 
-    # What it has led to
 
-    def _judge(self) -> Verdict:
-        by_kind: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
-        for at, node, kind, subject in self._notes():
-            by_kind[kind].append((float(at), node, subject))
-        handled, sent = _runs(by_kind["handled"]), {subject for _, _, subject in by_kind["sent"]}
-        ticked = _runs(by_kind["ticked"])
-        again = [pair for runs in (*handled.values(), *ticked.values()) for pair in pairwise(runs)]
-        tokens = [int(subject) for _, _, subject in by_kind["leads"]]
-        fired = {int(str(due)) for (due,) in self._server.ask("SELECT extract(epoch FROM due)::int FROM trisig.fired")}
-        due = set(range(min(fired, default=0), max(fired, default=EVERY) + 1, EVERY))
-        return Verdict(
-            sent=len(sent),
-            handled=len(handled),
-            lost=len(sent - set(handled)),
-            repeated=len(again),
-            unexplained=sum(not self._explains(*pair) for pair in again),
-            due=len(fired),
-            missing=len(due - (fired & set(map(int, ticked)))),
-            terms=len(set(tokens)),
-            stale=sum(token < most for token, most in zip(tokens, _highest(tokens), strict=True)),
-            events=Counter(what for _, what, _ in self._done if not what.startswith("after")),
-        )
+def notes_in(folder: Path) -> list[list[str]]:
+    """What the nodes have noted."""
+    file = folder / "notes"
+    whole, _, _ = (file.read_text() if file.exists() else "").rpartition("\n")  # the last one may be half written
+    return [line.split() for line in whole.splitlines()]
 
-    def _explains(self, first: tuple[float, str], second: tuple[float, str]) -> bool:
-        """Whether something was done to the first one's node, or to the server, around the time until the second.
 
-        Or the second one's node was stopped: it goes on with what it had begun, and another one has run meanwhile.
-        """
-        since, until = first[0] - 3 * LEASE, second[0]
-        done = [(what, whom) for at, what, whom in self._done if since < at < until]
-        return ("stop", second[1]) in done or any(whom in (first[1], "server") for _, whom in done)
+def judge(server: Postgres, folder: Path, done: list[Done]) -> Verdict:
+    """What has become of the tasks and occurrences that the nodes have noted.
+
+    Args:
+        server: that of the nodes.
+        folder: where they have noted it.
+        done: what was done to them meanwhile.
+    """
+    by_kind: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+    for at, node, kind, subject in notes_in(folder):
+        by_kind[kind].append((float(at), node, subject))
+    handled, sent = _runs(by_kind["handled"]), {subject for _, _, subject in by_kind["sent"]}
+    ticked = _runs(by_kind["ticked"])
+    down = [(at, "down", subject) for at, _, subject in by_kind["down"]]
+    again = [pair for runs in (*handled.values(), *ticked.values()) for pair in pairwise(runs)]
+    tokens = [int(subject) for _, _, subject in by_kind["leads"]]
+    fired = {int(str(due)) for (due,) in server.ask("SELECT extract(epoch FROM due)::int FROM trisig.fired")}
+    due = set(range(min(fired, default=0), max(fired, default=EVERY) + 1, EVERY))
+    return Verdict(
+        sent=len(sent),
+        handled=len(handled),
+        lost=len(sent - set(handled)),
+        repeated=len(again),
+        unexplained=sum(not _explains([*done, *down], *pair) for pair in again),
+        due=len(fired),
+        missing=len(due - (fired & set(map(int, ticked)))),
+        terms=len(set(tokens)),
+        stale=sum(token < most for token, most in zip(tokens, _highest(tokens), strict=True)),
+        events=Counter(what for _, what, _ in done if not what.startswith("after")),
+    )
+
+
+def _explains(done: list[Done], first: tuple[float, str], second: tuple[float, str]) -> bool:
+    """Whether something was done to the first one's node, or to the server, around the time until the second.
+
+    Or that node was declared down, which the others may note a little later.
+
+    Or the second one's node was stopped or cut off: it goes on with what it had begun, and another one has run
+    meanwhile.
+    """
+    since, until = first[0] - 3 * LEASE, second[0]
+    near = [(what, whom) for at, what, whom in done if since < at < until + LEASE * (what == "down")]
+    held_up = {("stop", second[1]), ("cut", second[1])} & set(near)
+    return bool(held_up) or any(whom in (first[1], "server") for _, whom in near)
 
 
 def _runs(notes: list[tuple[float, str, str]]) -> dict[str, list[tuple[float, str]]]:

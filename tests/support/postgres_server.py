@@ -37,6 +37,7 @@ class Postgres:
         self.home = home
         self.user = NOBODY if os.geteuid() == 0 else None
         self.port = free_port()
+        self.hosts = "127.0.0.1"
         self.local = f"host={home} port={self.port} user=postgres dbname=postgres"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +53,7 @@ class Postgres:
 
     def start(self) -> None:
         settings = ("fsync=off", "shared_buffers=16MB", "io_method=sync", "max_connections=30", "autovacuum=off")
-        options = ["-k", str(self.home), "-h", "127.0.0.1", "-p", str(self.port)]
+        options = ["-k", str(self.home), "-h", self.hosts, "-p", str(self.port)]
         options += [word for setting in settings for word in ("-c", setting)]
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
