@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import deaf
+import trio
 from cluster_tools import NODE, a_node, ask, lines, noting, wait_up_for
 from postgres_server import Postgres
 from witness import Journal, eventually
@@ -47,6 +48,44 @@ async def lead(master, token):
 if __name__ == "__main__":
 """
 DEAF = NODE.replace('if __name__ == "__main__":\n', DEAFENING).replace("lease={lease}", f"lease={LEASE_S}")
+
+
+MANY = 40  # more than the workers run at once
+
+
+async def hold_many(conninfo: str, folder: Path) -> int:
+    """Have the node claim more than it runs, as it does while its handlers are quick; how many it has run by then."""
+    go, notes, sent = folder / "go", folder / "notes", 0
+    while True:
+        go.touch()
+        ask(conninfo, "INSERT INTO trisig.signal (signum) SELECT 1 FROM generate_series(1, 300)")
+        sent += 300
+        await eventually(lambda: len(lines(notes)) == sent)  # noqa: B023  it is called at once
+        go.unlink()
+        ask(conninfo, "INSERT INTO trisig.signal (signum) SELECT 2 FROM generate_series(1, 40)")
+        sent += MANY
+        await trio.sleep(0.3)
+        if ask(conninfo, "SELECT count(owner) FROM trisig.signal") == [(MANY,)]:
+            return len(lines(notes))
+
+
+async def test_what_a_node_that_is_cut_off_has_not_begun(server: Postgres, conninfo: str, tmp_path: Path) -> None:
+    """Another node runs it, and this one does not, though its handlers have time for it later."""
+    journal, folder = Journal(tmp_path), tmp_path / "deaf"
+    heir = noting(journal, "heir", s1="cluster", s2="cluster")
+    name = conninfo.rpartition("dbname=")[2]
+    await Cluster(conninfo, node="any").init()
+    with a_node(folder, server.tcp(dbname=name), "deaf", DEAF):
+        begun = await hold_many(conninfo, folder)
+        await wait_up_for(conninfo, LEASE_S)
+        async with trisig.open_master(heir, cluster=Cluster(conninfo, node="heir", lease=LEASE_S)):
+            assert not journal.read()
+            (folder / "notes.deaf").touch()
+            await eventually(lambda: "away" in said(folder))
+            await journal.until(MANY)
+        (folder / "go").touch()
+        await trio.sleep(0.5)
+        assert len(lines(folder / "notes")) == begun
 
 
 def said(folder: Path) -> dict[str, float]:

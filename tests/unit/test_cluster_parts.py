@@ -11,8 +11,11 @@ from trisig._cluster.claims import Claims
 from trisig._cluster.engine import Claimed, Settlement
 from trisig._cluster.members import Members
 from trisig._model.dead_letter import DeadLetter
+from trisig._model.invocation import Invocation
+from trisig._model.ledger import Ledger
 from trisig._model.manifest import compare
 from trisig._model.node_info import NodeInfo
+from trisig._model.queue import Queue
 from trisig._model.targets import ANY_NODE, EVERY_NODE, parse
 
 
@@ -85,6 +88,29 @@ def test_a_claim_is_settled_when_its_last_copy_has_ended() -> None:
     dead.ended()
     assert claims.take_settled() == ("me", Settlement(done=[7], dead=[(8, "it ended its process 3 times")]))
     assert (len(claims), len(stirs)) == (0, 2)
+
+
+def test_what_waits_is_given_back_and_what_was_sent_is_not() -> None:
+    """Signals, and tasks that overtake others; a claim with a copy that is under way returns when that has ended."""
+    claims, ledger = Claims(8, lambda: None), Ledger()
+    one, other = Queue("worker1"), Queue("worker2")
+    for row_id, queues in ((1, [one]), (2, [one, other]), (3, [other])):
+        claim = claims.hold("me", Claimed(row_id, 7, 1), 0.0)
+        for queue in queues:
+            queue.note(queue.reach).claim = claim
+            ledger.accept(queue, b"\7")
+            claim.copied()
+        claim.ended()
+    task = claims.hold("me", Claimed(4, None, 1, task="t", priority=5), 0.0)
+    one.note(one.reach).claim = task
+    one.append_tasks([Invocation(0, b"", 0, 5)])
+    start, sent = other.take(1)  # of the second
+    ledger.withdraw(one, "cluster")
+    ledger.withdraw(other, "cluster")
+    assert (len(one), len(other), len(claims)) == (0, 0, 1)
+    ledger.finish(other, start, sent, "worker2")
+    assert claims.take_settled() == ("me", Settlement(returned=[1, 4, 3, 2]))
+    assert not claims
 
 
 def test_what_could_not_be_told_is_told_later() -> None:

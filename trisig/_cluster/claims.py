@@ -30,6 +30,7 @@ class Claim:
         self.row = row
         self._copies = 1  # and the one who makes the copies
         self._letter: DeadLetter | None = None
+        self._returns = False
 
     def copied(self) -> None:
         """It has joined a queue."""
@@ -39,11 +40,18 @@ class Claim:
         """It cannot be handled here."""
         self._claims.give_back(self)
 
+    def withdrawn(self) -> None:
+        """A copy left its queue before any process had it: when the others have ended, another node may run it."""
+        self._returns = True
+        self.ended()
+
     def ended(self, letter: DeadLetter | None = None) -> None:
         """A copy is done, or given up."""
         self._letter = letter or self._letter
         self._copies -= 1
-        if not self._copies:
+        if not self._copies and self._returns:
+            self.give_back()
+        elif not self._copies:
             self._claims.settle(self, None if self._letter is None else _reason(self._letter))
 
 

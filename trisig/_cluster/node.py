@@ -74,6 +74,7 @@ class ClusterNode:
         self._incarnation: str | None = None
         self._sweeps_from = -math.inf
         self._lives_until = -math.inf  # without another renewal
+        self._renewed, self._guard = trio.Event(), trio.CancelScope()
         self._leaving = False
         self._nap, self._vigil, self._life = trio.CancelScope(), trio.CancelScope(), trio.CancelScope()
         self._scope = trio.CancelScope()
@@ -106,7 +107,18 @@ class ClusterNode:
                         self._lost(error, self._backoff.pause(failures))
                         await trio.sleep(self._backoff.pause(failures))
         finally:
+            self._guard.cancel()
             self._ended.set()
+
+    async def guard(self) -> None:
+        """Give back in time what another node may take over, whenever no lease is renewed; while `run` runs."""
+        with self._guard:
+            while True:
+                await self._renewed.wait()
+                await trio.sleep_until(self._lives_until)
+                if trio.current_time() >= self._lives_until:
+                    self._renewed = trio.Event()
+                    self._inlet.withdraw_claims()
 
     def _lost(self, error: BaseException, pause: float) -> None:
         if not self.opened.is_set() and isinstance(error, (ClusterError, trio.BusyResourceError)):
@@ -225,6 +237,7 @@ class ClusterNode:
         else:
             self._leadership.renewed(renewed_at)
             self._life.deadline = self._lives_until = renewed_at + self._lives_s
+            self._renewed.set()
 
     def hurry(self) -> None:
         """Renew the lease now."""

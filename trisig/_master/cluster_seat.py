@@ -40,9 +40,11 @@ class ClusterSeat:
         node: what it is in the cluster.
         outgoing: what waits for the cluster to have it.
         dispatcher: takes what the node claims; set before that runs.
+        take_all_back: takes back what no process has begun; likewise.
     """
 
     dispatcher: Dispatcher
+    take_all_back: Callable[[Callable[[], object]], object]
 
     def __init__(self, engine: ClusterEngine, app: Application, table: Table, delivery: Delivery, least: int) -> None:
         self._app = app
@@ -99,6 +101,10 @@ class ClusterSeat:
     def accept_claims(self, claims: Iterable[Claim]) -> None:
         """Take over claimed signals."""
         self.dispatcher.accept_claims(claims)
+
+    def withdraw_claims(self) -> None:
+        """Give back claimed signals that no process has begun, or was sent alone."""
+        self.take_all_back(self.dispatcher.withdraw_claims)
 
     def nodes_changed(self, up: Sequence[NodeInfo], down: Sequence[NodeInfo]) -> None:
         """Raise the signals for nodes that have come or gone."""

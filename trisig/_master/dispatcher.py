@@ -207,6 +207,13 @@ class Dispatcher:
         self._deliver(destinations)
         request_bells(self.destinations.slots.values(), self._delivery)
 
+    def withdraw_claims(self) -> None:
+        """Give the cluster back what was claimed and no process has been sent."""
+        here = self.destinations
+        for destination in (*here.slots.values(), *here.pools.values()):
+            self._ledger.withdraw(destination.queue, CLUSTER)
+        self._delivery.passed()
+
     def _queue_claim(self, claim: Claim) -> tuple[Destination, ...]:
         signum, ledger = claim.row.signum or 0, self._ledger
         entry = self._table[signum]

@@ -244,6 +244,7 @@ class Engine:
         self._verbs = MasterVerbs(self._signals, self._table, registry, self._raiser, destinations, self._locks)
         if self._cluster is not None:
             self._cluster.dispatcher = self._dispatcher
+            self._cluster.take_all_back = self._rebalancer.take_all_back
             registry.has_cluster, self._requests.cluster = True, self._cluster
             self._verbs.be_in(self._cluster)
 
@@ -498,6 +499,7 @@ class Engine:
                         await self._feeder.opened.wait()
                     if self._cluster is not None:
                         nursery.start_soon(self._cluster.node.run)
+                        nursery.start_soon(self._cluster.node.guard)
                         await self._cluster.node.opened.wait()
                     self._scope.shield = True
                     self._runs = True

@@ -44,6 +44,18 @@ class Rebalancer:
             if any(look_again):
                 self._delivery.check_for_stalls_soon()
 
+    def take_all_back(self, leave: Callable[[], object]) -> None:
+        """Take back what no process has begun and several could run, and hand it out again.
+
+        Args:
+            leave: called in between: what leaves its queue then is not handed out.
+        """
+        holding = {slot: slot.lane for pool in self._pools for slot in pool.members if self._holds_unread(slot)}
+        taken = [(slot, lane) for slot, lane in holding.items() if lane is not None and slot.reclaim_unread(lane)]
+        leave()
+        for slot, lane in taken:
+            self._hand_out_again(slot, lane)
+
     def _rebalance(self, pool: Pool) -> bool:
         """Reclaim from the stalled members of a pool, if others are free; whether there may be more to take soon."""
         holding = [slot for slot in pool.members if self._holds_unread(slot)]
@@ -69,8 +81,10 @@ class Rebalancer:
         return slot.lane.waiting() > 0
 
     def _reclaim(self, slot: Slot, lane: Lane) -> None:
-        if not slot.reclaim_unread(lane):
-            return
+        if slot.reclaim_unread(lane):
+            self._hand_out_again(slot, lane)
+
+    def _hand_out_again(self, slot: Slot, lane: Lane) -> None:
         for pool in slot.pools:
             pool.reset_pace()
         request_bells((slot,), self._delivery)

@@ -236,6 +236,24 @@ class Ledger:
         if failed:
             self.failed.add(data)
 
+    def withdraw(self, queue: Queue, process: str) -> None:
+        """Give back what came from the cluster and waits in a queue; it is finished here.
+
+        Args:
+            queue: where.
+            process: who is said to have taken it.
+        """
+        claimed = [(position, note) for position, note in queue.notes.items() if note.claim is not None]
+        for position, note in claimed:
+            try:
+                signum = queue.take_at(position)
+            except LookupError:
+                continue  # some process has it, or it rests
+            assert note.claim is not None
+            note.claim.withdrawn()
+            note.claim = None
+            self.finish(queue, position, bytes((signum,)), process)
+
     def _close_notes(self, queue: Queue, start: int, data: bytes, letter: DeadLetter | None = None) -> None:
         for position, signum in enumerate(data, start):
             note = queue.notes.pop(position, None)

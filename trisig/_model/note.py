@@ -21,6 +21,7 @@ class Claim(Protocol):
     """The row of the cluster that a signal was made from, and that has to learn of its end."""
 
     def ended(self, letter: DeadLetter | None) -> None: ...
+    def withdrawn(self) -> None: ...
 
 
 class Note(msgspec.Struct):

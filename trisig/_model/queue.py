@@ -215,18 +215,30 @@ class Queue:
                 return chunk.start + found
         return None
 
-    def take_at(self, position: int) -> None:
-        """Remove what stands at a position, for it to come back or to rest.
+    def take_at(self, position: int) -> int:
+        """Remove what stands at a position, for it to come back, to rest or to leave; return its number.
 
         Raises:
             LookupError: nothing stands there.
         """
+        if self._overtakes(position):
+            return self._take_urgent(position)
         self._settle_skip()
         for place, chunk in enumerate(self._chunks):
             if chunk.start <= position < chunk.start + len(chunk.data):
+                signum = chunk.data[position - chunk.start]
                 self._cut(place, chunk, position - chunk.start)
-                return
+                return signum
         raise LookupError(f"nothing stands at {position}")
+
+    def _take_urgent(self, position: int) -> int:
+        entry = (self.invocations[position].priority, position)
+        if entry not in self._urgent:
+            raise LookupError(f"nothing stands at {position}")
+        self._urgent.remove(entry)
+        heapq.heapify(self._urgent)
+        self._length -= 1
+        return PLACE[0]
 
     def since(self, position: int) -> bytes:
         """The signals from a position on, perhaps with some that were taken."""
