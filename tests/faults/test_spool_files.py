@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 import trio
 import trio.testing
+from forking import fork
 from hypothesis import given
 from hypothesis import strategies as st
 from witness import words
@@ -61,7 +62,7 @@ def test_a_packet_comes_out_as_it_went_in(pairs: dict[bytes, bytes], body: bytes
 
 def killed_at(call: int, work: Callable[[], object]) -> bool:
     """Do something in a process that is killed before so many of its system calls; whether it came that far."""
-    pid = os.fork()
+    pid = fork()
     if not pid:
         kill_before(call)
         work()
@@ -334,7 +335,7 @@ def syncs_of_four(
         return count
 
     for process in range(4):
-        pids.append(os.fork())
+        pids.append(fork())
         if not pids[-1]:
             monkeypatch.setattr(os, "fsync", counted(process, os.fsync))
             monkeypatch.setattr("trisig._spool.committer.syncfs", counted(process, syncfs))

@@ -1,7 +1,6 @@
 """Children of a master that was started in a terminal."""
 
 import os
-import pty
 import select
 import signal
 import sys
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forking import fork_on_a_terminal
 
 BODY = """
 import os, subprocess, sys, termios, trio, trisig
@@ -41,7 +41,7 @@ SECONDS = 30.0
 def run_in_a_terminal(program: Path, text: str) -> str:
     """Run a program in a new session with a terminal of its own; returns what it printed there until its end."""
     program.write_text(text)
-    pid, terminal = pty.fork()
+    pid, terminal = fork_on_a_terminal()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, str(program)])
     seen, give_up = b"", time.monotonic() + SECONDS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from forking import fork_on_a_terminal
 from program import SECONDS, SLOW, TRISIG, read_until, running
 from witness import eventually
 
@@ -51,7 +51,7 @@ async def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals)
 async def test_a_closed_terminal_ends_it_in_order(tmp_path: Path) -> None:
     """Whoever closes the window loses nothing that is queued."""
     (tmp_path / "app.py").write_text(SLOW)
-    pid, terminal = pty.fork()
+    pid, terminal = fork_on_a_terminal()
     if pid == 0:
         os.chdir(tmp_path)
         os.execv(TRISIG[0], [*TRISIG, "run", "app.py", "--grace", "60"])
