@@ -33,6 +33,7 @@ EVENTS = ("kill", "kill", "stop", "cut", "end", "crash", "sessions")
 LEAST = 4  # of them, however short the storm is
 EVERY = 2  # seconds between two occurrences of a timer that the cluster lets through once
 Done = tuple[float, str, str]  # when, what, to whom
+Run = tuple[float, str]  # when, and on which node
 PATIENCE = 60.0  # seconds for what is under way to come to its end
 
 APPLICATION = """
@@ -75,7 +76,7 @@ async def send() -> None:
         number = f"{{node}}-{{os.getpid()}}-{{time.monotonic_ns()}}-{{count}}"
         await handle.send(number)
         note("sent", number)
-        await trio.sleep(0.004)
+        await trio.sleep({takes} / 12)
 
 @signals.service("master")
 async def be_cut_off(master):
@@ -128,7 +129,7 @@ class Verdict:
     handled: int = 0
     lost: int = 0
     repeated: int = 0
-    unexplained: int = 0
+    unexplained: list[tuple[Run, Run]] = field(default_factory=list)
     due: int = 0
     missing: int = 0
     terms: int = 0
@@ -294,7 +295,7 @@ def judge(server: Postgres, folder: Path, done: list[Done]) -> Verdict:
         handled=len(handled),
         lost=len(sent - set(handled)),
         repeated=len(again),
-        unexplained=sum(not _explains([*done, *down], *pair) for pair in again),
+        unexplained=[pair for pair in again if not _explains([*done, *down], *pair)],
         due=len(fired),
         missing=len(due - (fired & set(map(int, ticked)))),
         terms=len(set(tokens)),
@@ -303,7 +304,7 @@ def judge(server: Postgres, folder: Path, done: list[Done]) -> Verdict:
     )
 
 
-def _explains(done: list[Done], first: tuple[float, str], second: tuple[float, str]) -> bool:
+def _explains(done: list[Done], first: Run, second: Run) -> bool:
     """Whether something was done to the first one's node, or to the server, around the time until the second.
 
     Or that node was declared down, which the others may note a little later.
@@ -317,8 +318,8 @@ def _explains(done: list[Done], first: tuple[float, str], second: tuple[float, s
     return bool(held_up) or any(whom in (first[1], "server") for _, whom in near)
 
 
-def _runs(notes: list[tuple[float, str, str]]) -> dict[str, list[tuple[float, str]]]:
-    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+def _runs(notes: list[tuple[float, str, str]]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = defaultdict(list)
     for at, node, subject in notes:
         found[subject].append((at, node))
     return found

@@ -66,7 +66,11 @@ class Link:
         return True
 
     async def settle(self, *_: object) -> None: ...
-    async def keep_only(self, *_: object) -> None: ...
+    async def keep_only(self, *_: object) -> None:
+        self.said.append("check")
+        await trio.sleep(self.takes)
+        self.said.append("checked")
+
     async def announce(self, *_: object) -> None: ...
 
 
@@ -91,3 +95,24 @@ async def test_what_is_raised_during_a_look_waits_for_it(
         assert trio.current_time() - began < 0.01
         nursery.cancel_scope.cancel()
     assert link.said[:2] == ["claim", then]
+
+
+async def test_nothing_is_kept_during_a_check(autojump_clock: trio.testing.MockClock) -> None:
+    """What is kept then could be taken for what the node does not know, and be given back while it runs."""
+    link, batches = Link(0.001), Batches()
+    claimer = Claimer(cast("Inlet", Master()), 2, 1.0)
+    storer = Storer(cast("Inlet", Master()), claimer, "a", 2.0)
+    storer.outgoing = cast("Outgoing", batches)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(claimer.run, cast("ClusterLink", link), "me")
+        nursery.start_soon(storer.run, cast("ClusterLink", link), "me", trio.Event())
+        await trio.sleep(2.0)
+        claimer.check()
+        await trio.testing.wait_all_tasks_blocked()
+        assert link.said[-1] == "check"
+        batches.has_batch = True
+        storer.stir()
+        await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+    at = len(link.said) - 1 - link.said[::-1].index("check")
+    assert link.said[at : at + 3] == ["check", "checked", "keep"]

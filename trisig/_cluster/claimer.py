@@ -91,6 +91,16 @@ class Claimer:
                 await self._looked.wait()
 
     @contextmanager
+    def _look_on(self) -> Iterator[None]:
+        """A look at the table runs meanwhile: nothing is kept."""
+        self._looking, self._looked = True, trio.Event()
+        try:
+            yield
+        finally:
+            self._looking = False
+            self._looked.set()
+
+    @contextmanager
     def keeping(self) -> Iterator[None]:
         """A statement runs meanwhile that stores and claims; what it has claimed is held in the end."""
         self._keeping = True
@@ -167,7 +177,8 @@ class Claimer:
         """Now and then, give back what was stored or claimed by a statement whose answer never came."""
         if trio.current_time() >= self._checks_at and not self._keeping:
             self._checks_at = trio.current_time() + self._checks_apart
-            await link.keep_only(incarnation, lambda: self.claims.ids)
+            with self._look_on():  # what is kept meanwhile may be among the rows, and its answer not here
+                await link.keep_only(incarnation, lambda: self.claims.ids)
 
     async def _claim(self, link: ClusterLink, incarnation: str) -> bool:
         """Claim what there is room for; whether there may be more."""
@@ -178,12 +189,8 @@ class Claimer:
         if not room or not (signums or tasks):
             return False
         self._looks = False  # before the look: what is announced from now on is another one
-        self._looking, self._looked = True, trio.Event()
-        try:
+        with self._look_on():
             rows = await link.claim(incarnation, signums, tasks, room)
-        finally:
-            self._looking = False
-            self._looked.set()
         now = trio.current_time()
         self._rests_until = -math.inf if len(rows) == room else _rested(began)
         self._inlet.accept_claims(self._held(incarnation, rows, now))
