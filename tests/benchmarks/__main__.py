@@ -52,8 +52,9 @@ def main() -> None:
     carried = told("tasks", measure_tasks, asked.rounds) if asked.tasks else {}
     tasks = shown(tasks_table(carried) if carried else "")
     shared = told("cluster", measure_cluster, FEWER_ROUNDS) if asked.cluster else {}
-    settled = told("growth of a cluster", grow_cluster, FEWER_ROUNDS) if asked.cluster else []
-    cluster = shown("\n\n".join([cluster_table(shared), *(one.as_table() for one in settled)]) if shared else "")
+    nodes = shown(cluster_table(shared) if shared else "")
+    settled = told("growth of a cluster", grow_cluster, FEWER_ROUNDS) if shared else []
+    cluster = "\n\n".join([nodes, shown("\n\n".join(one.as_table() for one in settled))]) if shared else ""
     if asked.json:
         others = {"peers": results, "tasks": carried, "cluster": shared}
         write_json(asked.json, machine, outcomes, [*grown, *settled], others)

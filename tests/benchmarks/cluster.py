@@ -76,9 +76,14 @@ CONTESTS = (
     Contest("a node that stops is known to be down", "s", "stop", None, "", 0.1, more=False, ours=OURS),
 )
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SIZES = (1_000, 10_000, 100_000, 300_000)
 SETTLED_JOB: Job = {"signals": 20_000, "shared": True, "ends": True}
-LINES = (Line("each", "us to raise and handle one"), Line("bytes", "MB of the table"))
+LINES = (
+    Line("each", "us to raise and handle one"),
+    Line("server", "us of the server's CPU"),
+    Line("master", "us of the master's CPU"),
+    Line("bytes", "MB of the table"),
+)
 CURVES = (
     Curve(
         "settled",
