@@ -64,10 +64,6 @@ async def handle(number: str) -> None:
 def tick(signum):
     note("ticked", int(signals.event().due))
 
-@signals.node_down()
-def see_down(signum):
-    note("down", signals.event().payload)
-
 @signals.service("mules")
 async def send() -> None:
     for count in itertools.count():
@@ -116,8 +112,7 @@ class Verdict:
         handled: tasks that have run.
         lost: those that were sent and never ran.
         repeated: runs beside the first of each task.
-        unexplained: those of them for which nothing accounts that was done to their node, or to the server, and no end
-            of its lease: on a busy machine a node may not renew it in time.
+        unexplained: those of them for which no death, stop or cut of their node, or of the server, accounts.
         due: how many occurrences of the unique timer were let through.
         missing: those, between the first and the last, that were not, or were not handled.
         terms: how many leaders there were.
@@ -285,7 +280,6 @@ def judge(server: Postgres, folder: Path, done: list[Done]) -> Verdict:
         by_kind[kind].append((float(at), node, subject))
     handled, sent = _runs(by_kind["handled"]), {subject for _, _, subject in by_kind["sent"]}
     ticked = _runs(by_kind["ticked"])
-    down = [(at, "down", subject) for at, _, subject in by_kind["down"]]
     again = [pair for runs in (*handled.values(), *ticked.values()) for pair in pairwise(runs)]
     tokens = [int(subject) for _, _, subject in by_kind["leads"]]
     fired = {int(str(due)) for (due,) in server.ask("SELECT extract(epoch FROM due)::int FROM trisig.fired")}
@@ -295,7 +289,7 @@ def judge(server: Postgres, folder: Path, done: list[Done]) -> Verdict:
         handled=len(handled),
         lost=len(sent - set(handled)),
         repeated=len(again),
-        unexplained=[pair for pair in again if not _explains([*done, *down], *pair)],
+        unexplained=[pair for pair in again if not _explains(done, *pair)],
         due=len(fired),
         missing=len(due - (fired & set(map(int, ticked)))),
         terms=len(set(tokens)),
@@ -307,13 +301,11 @@ def judge(server: Postgres, folder: Path, done: list[Done]) -> Verdict:
 def _explains(done: list[Done], first: Run, second: Run) -> bool:
     """Whether something was done to the first one's node, or to the server, around the time until the second.
 
-    Or that node was declared down, which the others may note a little later.
-
     Or the second one's node was stopped or cut off: it goes on with what it had begun, and another one has run
     meanwhile.
     """
     since, until = first[0] - 3 * LEASE, second[0]
-    near = [(what, whom) for at, what, whom in done if since < at < until + LEASE * (what == "down")]
+    near = [(what, whom) for at, what, whom in done if since < at < until]
     held_up = {("stop", second[1]), ("cut", second[1])} & set(near)
     return bool(held_up) or any(whom in (first[1], "server") for _, whom in near)
 
