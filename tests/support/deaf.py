@@ -33,7 +33,7 @@ class Network:
     def __init__(self) -> None:
         self._mended = trio.Event()
         self.is_cut = False
-        vars(link)["connect"] = self._connect_if_heard
+        link.__dict__["connect"] = self._connect_if_heard
 
     def cut(self) -> None:
         """Nothing comes any more."""
