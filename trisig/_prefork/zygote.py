@@ -1,9 +1,9 @@
 """The prefork helper: a clean process that forks every child of the master.
 
 A handler which is registered before the master opens has to exist in every child, closures included, so children are
-forked and not started anew. A process in which trio runs cannot fork into a process in which trio can run, and its
-memory is not a state that a later respawn should begin with. So one process, the zygote, is forked when the master
-opens, never runs trio, and forks each child on request. `handshake` describes how a child comes to the master.
+forked and not started anew. The memory of a master that runs is not a state that a later respawn should begin with. So
+one process, the zygote, is forked when the master opens, never runs trio, and forks each child on request. `handshake`
+describes how a child comes to the master.
 
 Master and zygote share one socket. A request is a job and descriptors, the first of them the socket of the handshake,
 over which the child itself answers, so the zygote says something only when there is no child. EOF ends the zygote,
