@@ -18,6 +18,9 @@ class Relay(Generic[Rest]):
     Args:
         lead: the loop; it returns what its task has to end, and another task goes on with the loop.
         end: ends that.
+
+    Attributes:
+        stopped: the loop is being left. A task that was about to wake when it was cancelled may be in it still.
     """
 
     def __init__(self, lead: Callable[[], Awaitable[Rest]], end: Callable[[Rest], Awaitable[object]]) -> None:
@@ -26,17 +29,17 @@ class Relay(Generic[Rest]):
         # Each task has a scope around all that it does: only one that leads or is spare is ever cancelled by it.
         self._leading = trio.CancelScope()
         self._spare: dict[trio.lowlevel.Task, trio.CancelScope] = {}
-        self._stopped = False
+        self.stopped = False
 
     async def run(self) -> None:
         """Run the loop until stopped, and then what has begun to its end."""
         async with trio.open_nursery() as nursery:
-            if not self._stopped:
+            if not self.stopped:
                 nursery.start_soon(self._take_part, nursery, self._leading)
 
     def stop(self) -> None:
         """Leave the loop."""
-        self._stopped = True
+        self.stopped = True
         for scope in (self._leading, *self._spare.values()):
             scope.cancel()
 
@@ -48,7 +51,7 @@ class Relay(Generic[Rest]):
                 rest = await self._lead()
                 self._appoint(nursery)
                 await self._end(rest)
-                if self._stopped or len(self._spare) == _MOST_SPARE:
+                if self.stopped or len(self._spare) == _MOST_SPARE:
                     return
                 task.name, task.context = name, context
                 await self._stand_by(task, scope)

@@ -131,8 +131,8 @@ class Runner:
             while self.cores.free:
                 if handlers.word[0] != handlers.known:
                     await handlers.wait_complete()
-                # Stopped in the moment in which a wait above was over: what began now would be cut off.
-                await trio.lowlevel.checkpoint_if_cancelled()
+                if self._relay.stopped:  # in the moment in which a wait above was over: what began now would be cut off
+                    await trio.lowlevel.checkpoint_if_cancelled()
                 more = self._run()
                 self._ring_if_wanted()
                 if self._turn is not None:
