@@ -49,9 +49,7 @@ def fork_in_own_group(body: Callable[[], None]) -> int:
     try:
         pid = fork_quietly()
         if pid == 0:
-            os.setpgid(0, 0)
-            _forget_trio()
-            run_and_leave(body)
+            run_and_leave(lambda: _begin(body))
         with contextlib.suppress(OSError):  # in both, so that the group exists whoever runs first, or dies first
             os.setpgid(pid, pid)
     finally:
@@ -59,6 +57,8 @@ def fork_in_own_group(body: Callable[[], None]) -> int:
     return pid
 
 
-def _forget_trio() -> None:
-    """Let this thread run trio anew: the loop that forked is still below on its stack, and never goes on."""
-    GLOBAL_RUN_CONTEXT.__dict__.clear()  # no public way; without it `trio.run` raises in every child
+def _begin(body: Callable[[], None]) -> None:
+    os.setpgid(0, 0)
+    # Or `trio.run` would raise in every child: the loop that forked is below on the stack. There is no public way.
+    GLOBAL_RUN_CONTEXT.__dict__.clear()
+    body()

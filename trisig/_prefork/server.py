@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bdb
 import contextlib
 import errno
 import fcntl
@@ -72,7 +71,9 @@ def leave_terminal() -> None:
 
 def _refuse_breakpoint(*_: object, **__: object) -> NoReturn:
     """Run instead of pdb, which would read the end of its input, and from Python 3.14 on end the process."""
-    raise bdb.BdbQuit("there is no terminal here: run the handler with trisig.testing.run_here")
+    from bdb import BdbQuit  # noqa: PLC0415  a millisecond of every start
+
+    raise BdbQuit("there is no terminal here: run the handler with trisig.testing.run_here")
 
 
 def replace_by_devnull(fd: int, *, inheritable: bool = False) -> None:
