@@ -27,7 +27,7 @@ from .outside import MEASURES
 from .peers import measure_peers, peers_table
 from .report import rows_table
 from .rows import ROWS, Row
-from .sides import Ours, Result, Side, Theirs, adopt_orphans
+from .sides import Ours, Result, Side, Theirs, adopt_orphans, in_turn
 from .tasks import measure_tasks, tasks_table
 
 ROUNDS, FEWER_ROUNDS = 5, 3
@@ -115,12 +115,11 @@ def told(what: str, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def measure(row: Row, sides: Sequence[Side], rounds: int) -> Outcome:
-    """Run a row, one side after the other, each round beginning with the other one."""
+    """Run a row, one side after the other."""
     results: dict[str, list[Result]] = {side.name: [] for side in sides}
-    for number in range(rounds):
-        for side in sides if number % 2 == 0 else reversed(sides):
-            job = {**row.job, **(row.ours if side.name == "trisig" else {"ends": False})}
-            results[side.name].append(MEASURES[row.measure](side, job))
+    for side in in_turn(sides, rounds):
+        job = {**row.job, **(row.ours if side.name == "trisig" else {"ends": False})}
+        results[side.name].append(MEASURES[row.measure](side, job))
     return Outcome(row, results["trisig"], results["uwsgi"])
 
 

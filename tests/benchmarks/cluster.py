@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from .contests import Contest, contests_table
 from .growth import Curve, Grown, Line, grow
-from .sides import Job, Program, Result, run
+from .sides import Job, Program, Result, in_turn, run
 
 JOB: Job = {"rounds": 1_500, "items": 100_000, "published": 10_000, "bursts": 9, "shared": True, "ends": True}
 OURS, NATS, LOCAL, ALONE = "three nodes", "NATS", "a node", "no node"
@@ -110,10 +110,9 @@ def measure_cluster(rounds: int) -> dict[str, list[Result]]:
         return {}
     names = [name for name in PROGRAMS if name != NATS or find_spec("nats")]
     results: dict[str, list[Result]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names if number % 2 == 0 else reversed(names):
-            script, told = PROGRAMS[name]
-            results[name].append(run(Program(name, script), {**JOB, **told}))
+    for name in in_turn(names, rounds):
+        script, told = PROGRAMS[name]
+        results[name].append(run(Program(name, script), {**JOB, **told}))
     return results
 
 

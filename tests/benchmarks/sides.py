@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 APPS = Path(__file__).parent / "apps"
 PR_SET_CHILD_SUBREAPER = 36
@@ -21,6 +21,7 @@ BOUND = 120.0  # seconds that any program may take
 
 Job = dict[str, Any]
 Result = dict[str, float]
+T = TypeVar("T")
 
 
 class Side(Protocol):
@@ -103,6 +104,12 @@ def run(side: Side, job: Job) -> Result:
     """Run a job's program to its end; what it printed."""
     with running(side, job) as (_, result):
         return result
+
+
+def in_turn(those: Sequence[T], rounds: int) -> Iterator[T]:
+    """All of them in each round, which begins at the other end each time: what changes meanwhile hits all alike."""
+    for number in range(rounds):
+        yield from those if number % 2 == 0 else reversed(those)
 
 
 def _paths(job: Job, folder: Path) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from .contests import Contest, contests_table
-from .sides import Program, Result, run
+from .sides import Program, Result, in_turn, run
 
 JOB = {"short": 100_000, "long": 500, "rounds": 2_000, "shared": True, "ends": True}
 OURS, QUEUE, PARALLEL = "tasks_trisig.py", "tasks_multiprocessing.py", "tasks_trio_parallel.py"
@@ -45,9 +45,8 @@ def measure_tasks(rounds: int) -> dict[str, list[Result]]:
     """Run all of them, round by round; what is not installed is left out."""
     scripts = [OURS, *(script for script, module in NEEDS.items() if find_spec(module))]
     results: dict[str, list[Result]] = {script: [] for script in scripts}
-    for number in range(rounds):
-        for script in scripts if number % 2 == 0 else reversed(scripts):
-            results[script].append(run(Program(script, script), dict(JOB)))
+    for script in in_turn(scripts, rounds):
+        results[script].append(run(Program(script, script), dict(JOB)))
     return results
 
 

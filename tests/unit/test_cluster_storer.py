@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
@@ -74,18 +75,26 @@ class Link:
     async def announce(self, *_: object) -> None: ...
 
 
+@asynccontextmanager
+async def storing(link: Link, batches: Batches, checks_apart: float) -> AsyncIterator[tuple[Claimer, Storer]]:
+    """What stores and claims, at work until the block ends."""
+    claimer = Claimer(cast("Inlet", Master()), 2, checks_apart)
+    storer = Storer(cast("Inlet", Master()), claimer, "a", 2.0)
+    storer.outgoing = cast("Outgoing", batches)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(claimer.run, cast("ClusterLink", link), "me")
+        nursery.start_soon(storer.run, cast("ClusterLink", link), "me", trio.Event())
+        yield claimer, storer
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(("takes", "then"), [(0.001, "keep"), (60.0, "put")])
 async def test_what_is_raised_during_a_look_waits_for_it(
     autojump_clock: trio.testing.MockClock, takes: float, then: str
 ) -> None:
     """For a few milliseconds, and is kept: put beside it, it would make the node look again, and so the next one."""
     link, batches = Link(takes), Batches()
-    claimer = Claimer(cast("Inlet", Master()), 2, 10.0)
-    storer = Storer(cast("Inlet", Master()), claimer, "a", 2.0)
-    storer.outgoing = cast("Outgoing", batches)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(claimer.run, cast("ClusterLink", link), "me")
-        nursery.start_soon(storer.run, cast("ClusterLink", link), "me", trio.Event())
+    async with storing(link, batches, checks_apart=10.0) as (_, storer):
         await trio.testing.wait_all_tasks_blocked()
         batches.has_batch = True
         began = trio.current_time()
@@ -93,19 +102,13 @@ async def test_what_is_raised_during_a_look_waits_for_it(
         while batches.has_batch:  # noqa: ASYNC110  a clock that jumps
             await trio.sleep(0.0001)
         assert trio.current_time() - began < 0.01
-        nursery.cancel_scope.cancel()
     assert link.said[:2] == ["claim", then]
 
 
 async def test_nothing_is_kept_during_a_check(autojump_clock: trio.testing.MockClock) -> None:
     """What is kept then could be taken for what the node does not know, and be given back while it runs."""
     link, batches = Link(0.001), Batches()
-    claimer = Claimer(cast("Inlet", Master()), 2, 1.0)
-    storer = Storer(cast("Inlet", Master()), claimer, "a", 2.0)
-    storer.outgoing = cast("Outgoing", batches)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(claimer.run, cast("ClusterLink", link), "me")
-        nursery.start_soon(storer.run, cast("ClusterLink", link), "me", trio.Event())
+    async with storing(link, batches, checks_apart=1.0) as (claimer, storer):
         await trio.sleep(2.0)
         claimer.check()
         await trio.testing.wait_all_tasks_blocked()
@@ -113,6 +116,5 @@ async def test_nothing_is_kept_during_a_check(autojump_clock: trio.testing.MockC
         batches.has_batch = True
         storer.stir()
         await trio.sleep(0.1)
-        nursery.cancel_scope.cancel()
     at = len(link.said) - 1 - link.said[::-1].index("check")
     assert link.said[at : at + 3] == ["check", "checked", "keep"]

@@ -5,6 +5,7 @@ import time
 
 import trio
 import work
+from in_trisig import claim, raise_many, until_ready
 from servers import postgres
 
 import trisig
@@ -15,13 +16,7 @@ DONE = 255
 
 signals = trisig.Signals()
 signals.register(work.OTHER, "mule1", work.handle)
-
-
-@signals.on_start()
-def claim() -> None:
-    """Take this process's slot of the counters."""
-    process = trisig.current_process()
-    work.claim(process.number + (work.MULES if process.kind == "mule" else 0))
+signals.on_start()(claim)
 
 
 @signals.handler(3, target="cluster")
@@ -32,8 +27,7 @@ def other(signum: int) -> None:
 @signals.service("mule2")
 async def raiser() -> None:
     """One burst after the other."""
-    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
-        await trio.sleep(0.002)
+    await until_ready()
     await trio.sleep(0.3)
     work.report({"rate": statistics.median([await burst() for _ in range(JOB["bursts"])])})
     await signals.send(DONE)
@@ -42,11 +36,7 @@ async def raiser() -> None:
 async def burst() -> float:
     """Raise as fast as the master takes it; how many are handled in a second."""
     before, start = work.handled(), time.monotonic()
-    for _ in range(JOB["items"]):
-        try:
-            signals.send_nowait(work.OTHER)
-        except trio.WouldBlock:
-            await signals.send(work.OTHER)
+    await raise_many(signals, JOB["items"])
     return work.throughput(start, JOB["items"], before)
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import psycopg
 import trio
 import work
+from in_trisig import claim, raise_many, until_ready
 from servers import postgres
 
 import trisig
@@ -18,20 +19,13 @@ TABLE = "SELECT pg_total_relation_size('trisig.signal')"
 
 signals = trisig.Signals()
 signals.register(work.OTHER, "cluster", work.handle)
-
-
-@signals.on_start()
-def claim() -> None:
-    """Take this process's slot of the counters."""
-    process = trisig.current_process()
-    work.claim(process.number + (work.MULES if process.kind == "mule" else 0))
+signals.on_start()(claim)
 
 
 @signals.service("mule1")
 async def raiser() -> None:
     """Raise what is to be settled, then what is measured."""
-    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
-        await trio.sleep(0.002)
+    await until_ready()
     await burst(JOB["settled"])
     await trio.sleep(0.5)
     before = spent()
@@ -52,11 +46,7 @@ def spent() -> dict[str, float]:
 async def burst(count: int) -> float:
     """Raise signals as fast as the master takes them; how many are handled in a second."""
     before, start = work.handled(), time.monotonic()
-    for _ in range(count):
-        try:
-            signals.send_nowait(work.OTHER)
-        except trio.WouldBlock:
-            await signals.send(work.OTHER)
+    await raise_many(signals, count)
     while work.handled() - before < count:  # noqa: ASYNC110  other processes count
         await trio.sleep(0.002)
     return count / (work.last_handled() - start)

@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import trio
 import work
+from in_trisig import claim, raise_many, until_ready
 from servers import postgres
 
 import trisig
@@ -25,13 +27,7 @@ BLOCK = 50  # raises, then as many bare inserts
 
 signals = trisig.Signals()
 signals.register(work.OTHER, "cluster", work.handle)
-
-
-@signals.on_start()
-def claim() -> None:
-    """Take this process's slot of the counters: each node has ten."""
-    process, node = trisig.current_process(), int(os.environ.get("BENCHMARK_NODE", "0"))
-    work.claim(10 * node + process.number + (work.MULES if process.kind == "mule" else 0))
+signals.on_start()(partial(claim, int(os.environ.get("BENCHMARK_NODE", "0"))))
 
 
 def bare(connection: psycopg.Connection) -> list[float]:
@@ -63,11 +59,7 @@ async def acknowledged(insert: Callable[[], Awaitable[list[float]]]) -> dict[str
 async def bulk() -> dict[str, float]:
     """Raise as fast as the master takes it; how many a second are stored, and handled."""
     before, start = work.handled(), time.monotonic()
-    for _ in range(JOB["items"] - 1):
-        try:
-            signals.send_nowait(work.OTHER)
-        except trio.WouldBlock:
-            await signals.send(work.OTHER)
+    await raise_many(signals, JOB["items"] - 1)
     await signals.send(work.OTHER)
     stored = JOB["items"] / (time.monotonic() - start)
     return {"stored": stored, "handled": work.throughput(start, JOB["items"], before)}
@@ -78,8 +70,7 @@ async def raiser() -> None:
     """What a process of the tree sees."""
     if "BENCHMARK_NODE" in os.environ:
         return
-    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
-        await trio.sleep(0.002)
+    await until_ready()
     with psycopg.connect(os.environ["BENCHMARK_CONNINFO"], autocommit=True) as connection:
         connection.execute("CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, signum smallint)")
 

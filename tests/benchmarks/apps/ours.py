@@ -9,6 +9,7 @@ from functools import partial
 
 import trio
 import work
+from in_trisig import claim, until_ready
 
 import trisig
 
@@ -36,16 +37,9 @@ async def handle_async(signum: int) -> None:
     await trio.lowlevel.checkpoint()
 
 
-def claim() -> None:
-    """Take this process's slot of the counters."""
-    process = trisig.current_process()
-    work.claim(process.number + (work.MULES if process.kind == "mule" else 0))
-
-
 async def begin() -> None:
     """Wait until every process is up and has come to rest."""
-    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
-        await trio.sleep(0.002)
+    await until_ready()
     await trio.sleep(0.3)
 
 

@@ -4,6 +4,7 @@ import time
 
 import trio
 import work
+from in_trisig import claim, raise_many, until_ready
 
 import trisig
 
@@ -11,14 +12,8 @@ JOB = work.JOB
 DONE = 255
 
 signals = trisig.Signals()
+signals.on_start()(claim)
 answered = trio.Event()
-
-
-@signals.on_start()
-def claim() -> None:
-    """Take this process's slot of the counters."""
-    process = trisig.current_process()
-    work.claim(process.number + (work.MULES if process.kind == "mule" else 0))
 
 
 @signals.handler(work.PING, target="worker")
@@ -42,16 +37,11 @@ signals.register(work.OTHER, "worker", work.handle)
 @signals.service("mule1")
 async def raiser() -> None:
     """First one at a time, then as many as the master takes."""
-    while not work.is_ready():  # noqa: ASYNC110  a trio.Event does not reach another process
-        await trio.sleep(0.002)
+    await until_ready()
     await trio.sleep(0.3)
     result = work.quantiles([await round_trip() for _ in range(JOB["rounds"])])
     before, start = work.handled(), time.monotonic()
-    for _ in range(JOB["items"]):
-        try:
-            signals.send_nowait(work.OTHER)
-        except trio.WouldBlock:
-            await signals.send(work.OTHER)
+    await raise_many(signals, JOB["items"])
     result["throughput"] = work.throughput(start, JOB["items"], before)
     work.report(result)
     await signals.send(DONE)

@@ -5,6 +5,7 @@ import time
 
 import trio
 import work
+from in_trisig import claim
 
 import trisig
 
@@ -12,13 +13,7 @@ JOB = work.JOB
 SHORT, LONG = bytes(100), bytes(2**20)
 
 signals = trisig.Signals()
-
-
-@signals.on_start()
-def claim() -> None:
-    """Take this process's slot of the counters."""
-    process = trisig.current_process()
-    work.claim(process.number + (work.MULES if process.kind == "mule" else 0))
+signals.on_start()(claim)
 
 
 @signals.task("worker")
