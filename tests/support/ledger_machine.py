@@ -345,12 +345,23 @@ class Machine(RuleBasedStateMachine):
     def accept(self, names: set[str], run: bytes) -> None:
         for name in sorted(names):
             signums = bytes(byte % KINDS for byte in run)
-            if name in self.OWN and not self.queued[name] and run[0] % 2:
-                signums = self.send_new(self.processes[self.OWN.index(name)], name, signums)
+            process = None if self.queued[name] or not run[0] % 2 else self.takes_at_once(name)
+            if process is not None:
+                signums = self.send_new(process, name, signums)
             self.queued[name] += [Signal(name, self.length[name] + k, signum) for k, signum in enumerate(signums)]
             self.length[name] += len(signums)
             self.accepted.update(signums)
             self.ledger.accept(self.queues[name], signums)
+
+    def takes_at_once(self, name: str) -> Process | None:
+        """The process that the master gives a new signal of a queue without queueing it: its own one, or a free one."""
+        if name in self.OWN:
+            return self.processes[self.OWN.index(name)]
+        for served, process in zip(self.SERVES, self.processes, strict=True):
+            if name in served and process.lane.has_passed_all:
+                assert process.passed() == len(process.held), "taken for free, and busy"
+                return process
+        return None
 
     def send_new(self, process: Process, name: str, signums: bytes) -> bytes:
         """The master gives a process one signal for which none waits; returns the others."""

@@ -106,6 +106,23 @@ class CountsOnNew(Lane):
         self.free_until = self.sent
 
 
+class LosesCountOfNew(Lane):
+    """Takes a new signal that others could run for one of this process alone."""
+
+    def send_new(self, queue: Queue, signal: bytes, event: Event | None = None) -> None:
+        before = self.shared
+        super().send_new(queue, signal, event)
+        self.shared = before
+
+
+class TakesStartedForPassed(Lane):
+    """Takes a process whose last handler runs for free."""
+
+    @property
+    def has_passed_all(self) -> bool:
+        return super().has_passed_all or self._marks[(self.sent - 1) % WINDOW] == STARTED
+
+
 class TakesBackAll(Lane):
     """Takes back what the process counts on."""
 

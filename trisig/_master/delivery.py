@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sized
 
 import trio
@@ -13,8 +12,6 @@ from trisig._model.lane import Lane
 from trisig._model.ledger import Ledger
 from trisig._model.waiters import Grant, Waiters
 from trisig._util.ki_protection import ki_protected
-
-STALL_S = 0.002  # of no progress, after which unread signals are given to a free process
 
 
 @ki_protected
@@ -35,7 +32,7 @@ class Delivery:
         claims: what this node of a cluster has claimed: each end of those is waited for.
         every_bell: every process rings whenever it has finished something, until the end.
         barrier: orders what the master and its children store and load.
-        stall_alarm: a scope that ends when a process may have stalled; the rebalancer replaces it.
+        given: set when a process was given signals that others could run too; likewise.
     """
 
     def __init__(self, ledger: Ledger, gate: Gate, max_queued: int, max_queued_bytes: int, grant: Grant) -> None:
@@ -44,7 +41,7 @@ class Delivery:
         self.waiters = Waiters(ledger, grant, self.passed)
         self.busy = trio.Event()
         self.short = trio.Event()
-        self.stall_alarm = trio.CancelScope()
+        self.given = trio.Event()
         self._max_queued = max_queued
         self._max_queued_bytes = max_queued_bytes
         self._progress = trio.Event()
@@ -101,10 +98,3 @@ class Delivery:
     def wants_every_bell(self) -> bool:
         """Whether each process shall ring whenever it has finished something."""
         return self.every_bell or self.gate.paused or bool(self.claims)
-
-    # Stalls
-
-    def check_for_stalls_soon(self) -> None:
-        """A process was given signals that others could run too."""
-        if self.stall_alarm.deadline == math.inf:
-            self.stall_alarm.deadline = trio.current_time() + STALL_S

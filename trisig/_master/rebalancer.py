@@ -7,15 +7,19 @@ taken back out of its pipe after `STALL_S` and given to the free one. Work steal
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 
 import trio
 
+from trisig._linux.timerfd import TimerFd
 from trisig._model.lane import Lane
 from trisig._util.ki_protection import ki_protected
 
-from .delivery import STALL_S, Delivery
+from .delivery import Delivery
 from .slots import Pool, Slot, request_bells
+
+STALL_S = 0.002  # of no progress, after which unread signals are given to a free process
 
 
 @ki_protected
@@ -24,7 +28,7 @@ class Rebalancer:
 
     Args:
         pools: all of them.
-        delivery: what destinations share; its alarm says when to look.
+        delivery: what destinations share; it says when there is something to look at.
         nudge: makes the process of a slot ring, if it can.
     """
 
@@ -35,14 +39,23 @@ class Rebalancer:
 
     async def watch(self) -> None:
         """Take back what stalled processes hold, until cancelled."""
-        while True:
-            with self._delivery.stall_alarm:
-                await trio.sleep_forever()
-            self._delivery.stall_alarm = trio.CancelScope()
-            # Every pool, before `any` decides.
-            look_again = [self._rebalance(pool) for pool in self._pools]
-            if any(look_again):
-                self._delivery.check_for_stalls_soon()
+        # Not a deadline of trio's: with one, each wait of the loop sets a timer of the processor, which takes a virtual
+        # machine longer than a handler.
+        timer = TimerFd(time.CLOCK_MONOTONIC, relative=True)
+        try:
+            while True:
+                await self._delivery.given.wait()
+                timer.arm(STALL_S)
+                await trio.lowlevel.wait_readable(timer.fd)
+                timer.acknowledge()
+                self._delivery.given = trio.Event()
+                # Every pool, before `any` decides.
+                look_again = [self._rebalance(pool) for pool in self._pools]
+                if any(look_again):
+                    self._delivery.given.set()
+        finally:
+            trio.lowlevel.notify_closing(timer.fd)
+            timer.close()
 
     def take_all_back(self, leave: Callable[[], object]) -> None:
         """Take back what no process has begun and several could run, and hand it out again.

@@ -81,6 +81,16 @@ class Pool(Destination):
         """What is queued, if any member is there to take it."""
         return len(self.queue) if any(slot.active for slot in self.members) else 0
 
+    def deliver_new(self, signal: bytes, event: Event | None = None) -> bool:
+        """Accept one signal and write it, if none waits before it and a member is free."""
+        if len(self.queue) or self.queue.resting:
+            return False
+        slot = next(iter(self.idle), None) or self._find_free()
+        if slot is None or not slot.deliver_shared(self.queue, signal, event):
+            return False
+        self._delivery.given.set()
+        return True
+
     def deliver(self) -> None:
         """Give what waits to idle members."""
         while len(self.queue) and (slot := next(iter(self.idle), None) or self.find_idle()):
@@ -97,6 +107,10 @@ class Pool(Destination):
                 if slot in self.idle:
                     return slot
         return None
+
+    def _find_free(self) -> Slot | None:
+        """The same, without a look at each of its marks."""
+        return next((slot for slot in self.busy if not slot.bell_requested and slot.is_free), None)
 
     def note_idle(self, slot: Slot) -> None:
         """A member has nothing to do."""
@@ -199,7 +213,7 @@ class Slot(Destination):
         self._note_idle()
         self.deliver()
         if self.pools:
-            self._delivery.check_for_stalls_soon()  # others may hold what this one could start
+            self._delivery.given.set()  # others may hold what this one could start
 
     def detach(self, *, blame: bool) -> list[DeadLetter]:
         """The process is gone and reaped: everything it had not finished goes back, in order.
@@ -230,6 +244,30 @@ class Slot(Destination):
         if lane is None or self._is_shut(lane) or len(self.queue) or self.queue.resting or lane.room <= self._reserve:
             return False
         lane.send_new(self.queue, signal, event)
+        self._write(lane, signal)
+        return True
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the process has begun all that it was sent, and can begin more; its marks are not read for that."""
+        lane = self.lane
+        if lane is None or self.reclaimed or self._is_shut(lane) or len(self.queue):
+            return False
+        return lane.has_passed_all and self.memory.words[FREE_CORES] > 0  # in this order: a core is told before a mark
+
+    def deliver_shared(self, queue: Queue, signal: bytes, event: Event | None) -> bool:
+        """Accept one signal of a queue that others serve too, and write it, if the process is free.
+
+        Args:
+            queue: which is empty.
+            signal: its byte.
+            event: what raised it; None if nobody may ask.
+        """
+        lane = self.lane
+        if lane is None or not lane.room or not self.is_free:
+            return False
+        self.last_progress = None  # it has had nothing to do, although its marks were not read
+        lane.send_new(queue, signal, event)
         self._write(lane, signal)
         return True
 
@@ -272,7 +310,7 @@ class Slot(Destination):
             while len(pool.queue) and (room := min(pool.depth - lane.shared, lane.room)) > 0:
                 data += lane.send(pool.queue, room)
         if data:
-            self._delivery.check_for_stalls_soon()
+            self._delivery.given.set()
         return data
 
     def _is_shut(self, lane: Lane) -> bool:
@@ -386,7 +424,7 @@ class Slot(Destination):
         if lane.busy:
             self.last_progress = trio.current_time()
         elif self.pools:
-            self._delivery.check_for_stalls_soon()
+            self._delivery.given.set()
         self.deliver()
         if self.bell_requested and not self._has_more():
             self.bell_requested = False

@@ -187,7 +187,7 @@ class Lane:
         """Accept one signal and move it into flight: `Ledger.accept` and `send` in one step.
 
         Args:
-            queue: the one that this process alone serves; it is empty, and there is room.
+            queue: it is empty, and there is room. If others serve it too, this process has passed all that it was sent.
             signal: the byte to write to the pipe.
             event: what raised it; None if nobody may ask.
         """
@@ -207,10 +207,17 @@ class Lane:
             self._probe.mark(number, signal[0], now)
             queue.probed(now)
         self.sent = number + 1
-        if not self.shared:
+        if queue.shared:
+            self.shared += 1
+        elif not self.shared:
             self.free_until = self.sent
 
     # Progress
+
+    @property
+    def has_passed_all(self) -> bool:
+        """Whether the process has passed all that it was sent, which is as far as its last mark."""
+        return self.base == self.sent or self._marks[(self.sent - 1) % self._window] in _PASSED
 
     def read_marks(self) -> int:
         """Read the marks and retire what the process has passed, in order. Returns how many signals that were."""
