@@ -305,6 +305,7 @@ async def test_what_the_kernel_refuses_is_an_error_of_open_master_or_of_the_call
 ) -> None:
     """One OSError that names the limit, where a master opens and where a source is added to a running one."""
     libc, signals = Refusing(function, code), trisig.Signals()
+    libc.on = False
     monkeypatch.setattr(module, "libc", libc)
 
     def add() -> None:
@@ -314,6 +315,7 @@ async def test_what_the_kernel_refuses_is_an_error_of_open_master_or_of_the_call
             signals.add_timer(1, 3600)
 
     async with trisig.open_master(signals) as master:
+        libc.on = True
         with pytest.raises(OSError, match=said):
             add()
         assert running(master) == []

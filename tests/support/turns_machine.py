@@ -151,6 +151,22 @@ class TurnsMachine(RuleBasedStateMachine):
                 self.ledger.accept(queue, part)
         assert {name: queue.reach for name, queue in self.queues.items()} == reach, "other signals were accepted"
 
+    @rule(k=st.integers(0, 1), signum=st.sampled_from(EVERY))
+    def raise_one(self, k: int, signum: int) -> None:
+        """As the dispatcher does with one signal for which a process is free, and none of its number is in the way."""
+        process, queue = self.processes[k], self.queues["pool"]
+        if signum in BROADCAST or len(queue) or queue.resting or not process.lane.room:
+            return
+        if not process.lane.has_passed_all or (signum in self.turns.limited and self.turns.has_turn(signum)):
+            return
+        before = len(self.signals)
+        self.expect(signum, {"pool": queue.reach})
+        assert [one.state for one in self.signals[before:]] == ["queued"], "one of its number is in the way"
+        number = process.lane.sent
+        process.lane.send_new(queue, bytes((signum,)))
+        self.signals[-1].state = "sent"
+        process.held[number] = self.signals[-1]
+
     @rule(k=st.integers(0, 1), pool=st.booleans(), limit=st.integers(1, 3))
     def send(self, k: int, *, pool: bool, limit: int) -> None:
         """A process gets some of what waits."""

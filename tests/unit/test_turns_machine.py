@@ -30,6 +30,21 @@ class RunsBoth(Turns):
             super()._join(queue, position, signum)
 
 
+class SeesNoTurn(Turns):
+    """Lets a new one pass by the one whose turn it is."""
+
+    def has_turn(self, signum: int) -> bool:
+        return False
+
+
+class TakesNoTurn(Turns):
+    """Forgets that a new one has its turn."""
+
+    def joined(self, queue: Queue, start: int, signals: bytes) -> None:
+        if len(queue):  # it did not pass by the queue
+            super().joined(queue, start, signals)
+
+
 class KeepsNone(Turns):
     """Takes one that runs for one that waits."""
 

@@ -100,4 +100,4 @@ def parse(records: bytes) -> Iterator[Event]:
         position += _HEADER.size
         name = records[position : position + length].rstrip(b"\0")
         position += length
-        yield Event(wd, mask, os.fsdecode(name))
+        yield Event(wd, mask, os.fsdecode(name) if name else "")

@@ -201,7 +201,13 @@ class Engine:
     def _open_sources(self) -> Sources:
         into_channel, self._from_sources = trio.open_memory_channel[Raised](0)
         schedules = self._journal.schedules.open if self._journal else lambda _: None
-        return Sources(into_channel, self._app.sources, self._options.timer_lead, schedules=schedules)
+        return Sources(
+            into_channel,
+            self._app.sources,
+            self._dispatcher.accept_at_once,
+            self._options.timer_lead,
+            schedules=schedules,
+        )
 
     def _new_seat(self, cluster: ClusterEngine | None) -> ClusterSeat | None:
         if cluster is None:

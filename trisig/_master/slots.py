@@ -99,6 +99,12 @@ class Pool(Destination):
             self._delivery.short.set()
             request_bells(self.members, self._delivery)
 
+    def read_marks(self) -> None:
+        """Read the marks of those members that would not ring."""
+        for slot in list(self.busy):
+            if not slot.bell_requested:
+                slot.read_marks()
+
     def find_idle(self) -> Slot | None:
         """A member that has become idle without ringing."""
         for slot in list(self.busy):

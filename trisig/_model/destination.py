@@ -36,6 +36,9 @@ class Destination(abc.ABC):
         del signal, event
         return False
 
+    def read_marks(self) -> None:
+        """Look at how far those have come who were handed signals here, and have not told."""
+
     @property
     @abc.abstractmethod
     def in_flight(self) -> int:

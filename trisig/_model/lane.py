@@ -187,7 +187,7 @@ class Lane:
         """Accept one signal and move it into flight: `Ledger.accept` and `send` in one step.
 
         Args:
-            queue: it is empty, and there is room. If others serve it too, this process has passed all that it was sent.
+            queue: it is empty, and there is room; none of the number has its turn there. If others serve it too, this process has passed all that it was sent.
             signal: the byte to write to the pipe.
             event: what raised it; None if nobody may ask.
         """
@@ -197,9 +197,12 @@ class Lane:
             self._instrument.queued(queue.name, position, signal)
             self._instrument.sent(self.process, number, queue.name, position, signal)
         self._in_flight.append(InFlight(queue, position, signal, number))
-        if event is not None:
+        turns = self._ledger.turns
+        if event is not None or signal[0] in turns.limited:
             note = queue.note(position)
             note.event, note.holder, note.number = event, self, number
+            turns.joined(queue, position, signal)
+        if event is not None:
             self.had_events = True
             self._ledger.argument_bytes += EVENT_BYTES
         if position >= queue.next_probe and self._probe.is_free:

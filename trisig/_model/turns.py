@@ -70,6 +70,10 @@ class Turns:
         self.limited = frozenset((*self._one, *self._skip))
         self._retry = {signum: rule.retry for signum, rule in handling.items() if rule.retry is not None}
 
+    def has_turn(self, signum: int) -> bool:
+        """Whether a signal of a number with a rule is anywhere between queued and done, as far as is known."""
+        return self._pending[signum] > 0
+
     # Signals in
 
     def without_skipped(self, signals: bytes) -> bytes:

@@ -67,7 +67,9 @@ class EarlyClock(TimerFdClock):
                 if due - woken < self._longest:  # else it was dropped meanwhile, and another one is the first
                     self._learn(woken - due + self._lead)
                     await self._turn_until(due)
-                    self._saved -= self.now() - woken
+                    now = self.now()
+                    self._saved -= now - woken
+                    self._alarms.wake(now)  # the timerfd would be read a turn of the loop later
         finally:
             self._early.close()
 

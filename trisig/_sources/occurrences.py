@@ -47,7 +47,7 @@ class Occurrences(abc.ABC):
             wake: lets `next` return.
 
         Returns:
-            Whether `wake` will be called once the signal has been raised; otherwise the caller has to call it.
+            Whether `wake` is called, as the signal has been raised; otherwise the caller has to call it.
         """
         return self._on_notice is not None and self._on_notice(wake)
 

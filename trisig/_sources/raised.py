@@ -1,4 +1,4 @@
-"""A signal on its way from an event source to the dispatcher, through a memory channel."""
+"""A signal on its way from an event source to the dispatcher: at once, or through a memory channel."""
 
 from __future__ import annotations
 
@@ -73,33 +73,34 @@ class RaisedSender:
 
     Args:
         channel: its end of the channel.
+        accept_at_once: accepts a signal if nothing has to be waited for; whether it has.
         origin: the source.
     """
 
-    def __init__(self, channel: trio.MemorySendChannel[Raised], origin: Origin) -> None:
+    def __init__(
+        self, channel: trio.MemorySendChannel[Raised], accept_at_once: Callable[[Raised], bool], origin: Origin
+    ) -> None:
         self._channel = channel
+        self._accept_at_once = accept_at_once
         self._origin = origin
         self._early: Raised | None = None
 
     def offer(self, signum: int, wake: Callable[[], object]) -> bool:
-        """Send a signal in the step in which its occurrence is noticed, if the dispatcher waits for one.
+        """Raise a signal in the step in which its occurrence is noticed, if there is room.
 
-        The source's own task then finds it sent. It runs after the dispatcher's task and not before: all that comes
-        before the signal is written makes it late.
+        The source's own task then finds it raised: all that comes before the signal is written makes it late.
 
         Args:
             signum: the signal, a checked one.
-            wake: lets the source's task run; called when the signal is in its queues, or has to wait for room.
+            wake: lets the source's task run; called when the signal is in its queues.
 
         Returns:
-            Whether `wake` will be called.
+            Whether `wake` was called.
         """
         if self._early is not None:
             return False
         one = Raised(signum, self._origin, wake)
-        try:
-            self._channel.send_nowait(one)
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+        if not self._accept_at_once(one):
             return False
         self._early = one
         return True
@@ -120,8 +121,3 @@ class RaisedSender:
             await one.wait_accepted()
         finally:
             one.withdrawn = not one.accepted
-
-    def withdraw(self) -> None:
-        """Take back an offer that the dispatcher has not accepted: the source has ended."""
-        if self._early is not None:
-            self._early.withdrawn = True

@@ -105,6 +105,7 @@ class Sources:
     Args:
         raised: the channel to the dispatcher; each source gets a clone, and its end is the end of all sources.
         declared: the sources that run from the beginning, by key. A source that is removed is taken out of it.
+        accept_at_once: accepts what a source has just noticed without the channel, if there is room; whether it has.
         timer_lead: most seconds before a timer is due at which the master wakes up; 0 for not before.
         backoff: the pauses after which a failed source is started again.
         schedules: where the past of a source is kept, by its name.
@@ -114,11 +115,13 @@ class Sources:
         self,
         raised: trio.MemorySendChannel[Raised],
         declared: dict[str, EventSource],
+        accept_at_once: Callable[[Raised], bool] = lambda _: False,
         timer_lead: float = LONGEST_LEAD_S,
         backoff: Backoff = Backoff(),  # noqa: B008  frozen
         schedules: Callable[[str], Record | None] = lambda _: None,
     ) -> None:
         self._raised = raised
+        self._accept_at_once = accept_at_once
         self._declared = declared
         self._backoff = backoff
         self._schedules = schedules
@@ -266,11 +269,7 @@ class Sources:
         with running.scope, running.run:
             await self._go.wait()
             async with running.turn, self._raised.clone() as channel:
-                sender = RaisedSender(channel, running)
-                try:
-                    await self._persist(running, sender)
-                finally:
-                    sender.withdraw()
+                await self._persist(running, RaisedSender(channel, self._accept_at_once, running))
         # By the same key another run of the source may have begun since.
         if self._running.get(key) is running:
             del self._running[key]
