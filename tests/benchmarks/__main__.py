@@ -27,7 +27,7 @@ from .outside import MEASURES
 from .peers import measure_peers, peers_table
 from .report import rows_table
 from .rows import ROWS, Row
-from .sides import Ours, Result, Side, Theirs, adopt_orphans, in_turn
+from .sides import Ours, Result, Side, Theirs, TrioAlone, adopt_orphans, in_turn
 from .tasks import measure_tasks, tasks_table
 
 ROUNDS, FEWER_ROUNDS = 5, 3
@@ -41,7 +41,7 @@ def main() -> None:
     asked = arguments()
     adopt_orphans()
     machine = describe_machine(asked.rounds)
-    sides: list[Side] = [Ours(), Theirs(asked.uwsgi)]
+    sides: list[Side] = [Ours(), Theirs(asked.uwsgi), TrioAlone()]
     print(machine, end="\n\n")
     outcomes = [told(row.name, measure, row, sides, asked.rounds) for row in asked.rows]
     rows = shown(rows_table(outcomes) if outcomes else "")
@@ -117,10 +117,11 @@ def told(what: str, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def measure(row: Row, sides: Sequence[Side], rounds: int) -> Outcome:
     """Run a row, one side after the other."""
     results: dict[str, list[Result]] = {side.name: [] for side in sides}
-    for side in in_turn(sides, rounds):
-        job = {**row.job, **(row.ours if side.name == "trisig" else {"ends": False})}
+    for side in in_turn([side for side in sides if row.floor or side.name != "trio"], rounds):
+        job = {**row.job, **({} if side.name == "uwsgi" else row.ours)}
+        job["ends"] = job["ends"] and side.name == "trisig"
         results[side.name].append(MEASURES[row.measure](side, job))
-    return Outcome(row, results["trisig"], results["uwsgi"])
+    return Outcome(row, results["trisig"], results["uwsgi"], results["trio"])
 
 
 def shown(table: str) -> str:

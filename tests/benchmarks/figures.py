@@ -32,12 +32,14 @@ class Compared:
     Attributes:
         ours, theirs: the figures of each side, scaled to the metric's unit.
         ratio: ours by theirs, round by round.
+        floor: the figures of trio alone; None if that was not measured.
     """
 
     metric: Metric
     ours: Spread
     theirs: Spread
     ratio: Spread
+    floor: Spread | None = None
 
     @property
     def reached(self) -> bool:
@@ -51,11 +53,12 @@ class Outcome:
     row: Row
     ours: Results
     theirs: Results
+    floor: Results = ()
 
     @property
     def compared(self) -> list[Compared]:
         """The metrics, in order."""
-        return [_compare(metric, self.ours, self.theirs) for metric in self.row.metrics]
+        return [_compare(metric, self.ours, self.theirs, self.floor) for metric in self.row.metrics]
 
     @property
     def lost(self) -> tuple[str, str]:
@@ -68,15 +71,16 @@ class Outcome:
             "row": self.row.name,
             "title": self.row.title,
             "metrics": [{**asdict(compared), "reached": compared.reached} for compared in self.compared],
-            "rounds": {"trisig": list(self.ours), "uwsgi": list(self.theirs)},
+            "rounds": {"trisig": list(self.ours), "uwsgi": list(self.theirs), "trio alone": list(self.floor)},
         }
 
 
-def _compare(metric: Metric, ours: Results, theirs: Results) -> Compared:
+def _compare(metric: Metric, ours: Results, theirs: Results, floor: Results) -> Compared:
     mine = [metric.scale * result[metric.key] for result in ours]
     other = [metric.scale * result[metric.key] for result in theirs]
     ratios = [ratio(a, b) for a, b in zip(mine, other, strict=True)]
-    return Compared(metric, Spread.of(mine), Spread.of(other), Spread.of(ratios))
+    least = [metric.scale * result[metric.key] for result in floor]
+    return Compared(metric, Spread.of(mine), Spread.of(other), Spread.of(ratios), Spread.of(least) if least else None)
 
 
 def ratio(ours: float, theirs: float) -> float:

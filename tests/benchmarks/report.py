@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .figures import Compared, Outcome, Spread
 
-HEADINGS = ("row", "unit", "trisig", "uWSGI", "ratio", "to reach", "", "lost by trisig", "lost by uWSGI")
+HEADINGS = ("row", "unit", "trisig", "uWSGI", "ratio", "to reach", "", "trio alone", "lost by trisig", "lost by uWSGI")
 
 
 def figure(value: float) -> str:
@@ -43,6 +43,7 @@ def _line(outcome: Outcome, compared: Compared) -> Sequence[str]:
         spread(compared.ratio),
         target,
         verdict,
+        "" if compared.floor is None else spread(compared.floor),
         *outcome.lost,
     )
 

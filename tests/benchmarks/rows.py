@@ -44,7 +44,8 @@ class Row:
         metrics: the figures.
         measure: who measures: the `program` itself, on all CPUs or `pinned` to one, or the harness from outside
             (`memory`, `idle`).
-        ours: what only our side is told.
+        ours: what only our side is told, and what trio alone is.
+        floor: whether trio alone is measured, too.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Row:
     metrics: tuple[Metric, ...]
     measure: Literal["program", "pinned", "memory", "idle"] = "program"
     ours: Mapping[str, Any] = field(default_factory=dict)
+    floor: bool = False
 
 
 def job(kind: str, target: str, **more: Any) -> dict[str, Any]:
@@ -112,13 +114,16 @@ ROWS = (
         burst("worker", 50_000, raisers=4, workers=2),
         rate(24),
     ),
-    Row("latency", "raise to handler, one at a time", job("latency", "mule1", signals=3000), delay(1.0, 1.0)),
+    Row(
+        "latency", "raise to handler, one at a time", job("latency", "mule1", signals=3000), delay(1.0, 1.0), floor=True
+    ),
     Row(
         "latency-pinned",
         "the same, all on one CPU",
         job("latency", "mule1", signals=3000),
         delay(1.6),
         measure="pinned",
+        floor=True,
     ),
     Row(
         "latency-async",
@@ -126,6 +131,7 @@ ROWS = (
         job("latency", "mule1", signals=3000),
         delay(1.25),
         ours={"handler": "async"},
+        floor=True,
     ),
     Row(
         "latency-async-pinned",
@@ -134,6 +140,7 @@ ROWS = (
         delay(2.1),
         measure="pinned",
         ours={"handler": "async"},
+        floor=True,
     ),
     Row(
         "timers",
@@ -153,6 +160,7 @@ ROWS = (
         "program start to 8 workers ready",
         job("up", "worker1", workers=8, raisers=0, ends=False),
         (Metric("start", "ms", "less", 3.3, 1e3),),
+        floor=True,
     ),
     Row(
         "memory",
@@ -160,6 +168,7 @@ ROWS = (
         job("stay", "workers", signals=300, ends=False),
         (Metric("pss", "MB", "less", 1.4, 1e-6),),
         measure="memory",
+        floor=True,
     ),
     Row(
         "idle",

@@ -69,6 +69,15 @@ class Theirs:
         ]
 
 
+class TrioAlone:
+    """What trio needs for as much as its program does of the job, in the same interpreter."""
+
+    name = "trio"
+
+    def command(self, _job: Job, _folder: Path) -> Sequence[str]:
+        return [sys.executable, str(APPS / "trio_alone.py")]
+
+
 class Program:
     """A program of our own, by itself: the growth curves' variants and the peers."""
 

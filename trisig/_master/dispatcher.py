@@ -2,10 +2,11 @@
 
 Every destination has its own queue, so one that stops delays nobody.
 
-What an event source raises is accepted in the step in which the source noticed it, or else comes through a memory
-channel, which the dispatcher task receives from: back-pressure is not receiving, and the end of the sources is the closed
-channel. What children raise is accepted in the synchronous step that read it from their pipes: a checkpoint between the read and `accept` would lose the bytes of a cancelled reader, and
-cost 7 microseconds, a fifth of the way of a signal.
+What an event source raises is accepted in the step in which the source noticed it. What has to wait for room comes
+through a memory channel, which the dispatcher task receives from: back-pressure is not receiving, and the end of the
+sources is the closed channel. What children raise is accepted in the synchronous step that read it from their pipes: a
+checkpoint between the read and `accept` would lose the bytes of a cancelled reader, and cost 7 microseconds, a fifth of
+the way of a signal.
 """
 
 from __future__ import annotations

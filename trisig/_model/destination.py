@@ -36,7 +36,7 @@ class Destination(abc.ABC):
         del signal, event
         return False
 
-    def read_marks(self) -> None:
+    def read_marks(self) -> None:  # noqa: B027  most destinations are told everything
         """Look at how far those have come who were handed signals here, and have not told."""
 
     @property

@@ -187,7 +187,8 @@ class Lane:
         """Accept one signal and move it into flight: `Ledger.accept` and `send` in one step.
 
         Args:
-            queue: it is empty, and there is room; none of the number has its turn there. If others serve it too, this process has passed all that it was sent.
+            queue: it is empty, and there is room; none of the number has its turn there. If others serve it too, this
+                process has passed all that it was sent.
             signal: the byte to write to the pipe.
             event: what raised it; None if nobody may ask.
         """
