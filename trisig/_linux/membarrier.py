@@ -6,8 +6,7 @@ import os
 
 from .libc import libc
 
-_NUMBERS = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
-_MEMBARRIER = _NUMBERS.get(os.uname().machine)
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 1 << 1, 1 << 2
 
 
@@ -26,4 +25,5 @@ def global_barrier() -> bool:
 
 
 def _membarrier(command: int) -> bool:
-    return _MEMBARRIER is not None and libc.syscall(_MEMBARRIER, command, 0, 0) == 0
+    number = _MEMBARRIER.get(os.uname().machine)
+    return number is not None and libc.syscall(number, command, 0, 0) == 0
