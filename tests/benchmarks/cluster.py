@@ -96,7 +96,7 @@ CURVES = (
     Curve(
         "snapshot",
         "signals settled before, all since a transaction began that still looks at an old snapshot",
-        SIZES[:3],
+        SIZES,
         lambda n: {**SETTLED_JOB, "settled": n, "snapshot": True},
         LINES,
         Program("trisig", "cluster_settled.py"),

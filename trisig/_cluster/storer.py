@@ -19,6 +19,8 @@ from .outgoing import Outgoing
 _MOST_NAMES = 8  # of nodes that are told one by one
 # Of trio's loop, until who has raised something has gone on, and its next signal is on the way to the database.
 _TURNS = 3
+# Of one sender: each leaves a dead version of its row, and the next one passes over those that no vacuum may remove.
+_MOST_BATCHES = 1000
 
 
 class Storer:
@@ -81,6 +83,8 @@ class Storer:
         kept = await self._keep(link, batch, incarnation) if await self._fits(batch) else False
         new = not kept and await link.put(self._sender, self._stored_batches + 1, batch)
         self._stored_batches += 1
+        if self._stored_batches == _MOST_BATCHES:
+            self._sender, self._stored_batches = uuid.uuid4().hex, 0
         self.outgoing.stored()
         self._inlet.passed()
         if new:

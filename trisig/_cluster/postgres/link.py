@@ -33,11 +33,13 @@ from trisig._cluster.engine import (
 from trisig._model.errors import ClusterError
 from trisig._model.node_info import NodeInfo
 from trisig._model.once import Once
-from trisig._model.targets import EVERY_NODE
+from trisig._model.targets import ANY_NODE, EVERY_NODE
 from trisig._sources.postgres.server import Server
 from trisig._sources.postgres.wire import ConnectError, QueryError, Wire, connect
 
 from . import statements as sql
+from .floors import Floors
+from .words import heard, said
 
 log = logging.getLogger("trisig")
 P = ParamSpec("P")
@@ -45,6 +47,8 @@ T = TypeVar("T")
 
 ANSWER_S = 10.0  # for one statement; then its outcome is unknown, and it is repeated on another connection
 _FORGETS_APART_S = 3600.0
+# A node looks once in a grace at least, and then everywhere; less often if that takes long, but once in a lease.
+_SOONER, _RARER = 0.9, 50
 LOCKED = "55P03"  # the SQLSTATE of a lock that was not granted in time
 _LOCK_TIMEOUT_MS = 300  # a killed process keeps its lock for a few
 _TRANSIENT = ("40", "53", "55", "57")  # classes of SQLSTATE: serialization, resources, locks, the server's shutdown
@@ -158,7 +162,10 @@ class PostgresLink(ClusterLink):
         self._life, self._work, self._store = wires.life, wires.work, wires.store
         self._name, self._lease, self._grace = name, lease, grace
         self._has_lock = self._has_leader_row = False
-        self._forgets_at = -math.inf
+        self._forgets_at = self._looks_everywhere_at = -math.inf
+        self._floors = Floors(name, ANY_NODE)
+        self._known: Sequence[str] = ()  # what was claimed by the last look
+        self._stored: int | None = None  # the lowest id that is not announced
 
     async def open(self) -> None:
         """Listen, and take the lock of the node.
@@ -216,6 +223,7 @@ class PostgresLink(ClusterLink):
     # Its lease
 
     async def join(self, incarnation: str) -> None:
+        self._looks_everywhere_at = -math.inf
         while not await self._joined(incarnation):
             if not self._has_lock:
                 raise trio.BusyResourceError(
@@ -265,8 +273,9 @@ class PostgresLink(ClusterLink):
         while True:
             news: set[News] = set()
             for _, payload in self._life.notified():
-                if (found := _news(payload, self._name)) is not None:
-                    news.add(found)
+                if (found := heard(payload, self._name)) is not None:
+                    news.add(found[0])
+                    self._floors.say(found[1])
             if news:
                 return news
             await self._arrival()
@@ -289,11 +298,12 @@ class PostgresLink(ClusterLink):
 
     async def put(self, sender: str, number: int, batch: Sequence[Outbound]) -> bool:
         if all(one.once is None and not one.due and one.node != EVERY_NODE for one in batch):
-            ((stored,),) = await _ask_again(self._store, sql.PUT_PLAIN, sender, number, *_columns(batch))
-            if stored != "0":
+            ((first,),) = await _ask_again(self._store, sql.PUT_PLAIN, sender, number, *_columns(batch))
+            if first is not None:
+                self._has_stored(int(first))
                 return True
         now, once = time.time(), [one.once for one in batch]
-        ((fresh, stored),) = await _ask_again(
+        ((fresh, first),) = await _ask_again(
             self._store,
             sql.PUT,
             sender,
@@ -303,7 +313,15 @@ class PostgresLink(ClusterLink):
             sql.array([None if one is None else _timestamp(one.due) for one in once]),
             sql.array([one.due - now if one.due > now else None for one in batch]),
         )
-        return fresh == "0" or stored != "0"
+        if fresh != "0" and first is None:
+            return False
+        self._has_stored(int(first or 0))
+        return True
+
+    def _has_stored(self, first: int) -> None:
+        """Look from there on, and have others do so, too."""
+        self._floors.say(first)
+        self._stored = first if self._stored is None else min(first, self._stored)
 
     async def keep(
         self, sender: str, number: int, batch: Sequence[Outbound], incarnation: str
@@ -313,7 +331,8 @@ class PostgresLink(ClusterLink):
         return [_kept(*pair) for pair in zip(ids, batch, strict=True)] if ids else None
 
     async def announce(self, words: Collection[str]) -> None:
-        await _ask(self._work, sql.ANNOUNCE, sql.array(list(words)))
+        first, self._stored = self._stored, None
+        await _ask(self._work, sql.ANNOUNCE, sql.array([said(word, first) for word in words]))
 
     async def ripen(self) -> float | None:
         ((_, left),) = await _ask(self._life, sql.RIPEN)
@@ -328,10 +347,37 @@ class PostgresLink(ClusterLink):
     async def claim(
         self, incarnation: str, signums: Collection[int], tasks: Collection[str], limit: int
     ) -> Sequence[Claimed]:
-        known = sql.array(list(signums)), limit, sql.array(list(tasks)), MOST_BYTES
-        rows = await _ask_again(self._work, sql.CLAIM, incarnation, self._name, *known)
+        known = sql.array(list(signums)), sql.array(list(tasks))
+        began = trio.current_time()
+        if everywhere := known != self._known or began >= self._looks_everywhere_at:
+            await self._look_everywhere()
+            self._known = known
+        nodes, *starts = zip(*self._floors.starts(), strict=True)
+        rows = await _ask_again(
+            self._work,
+            sql.CLAIM,
+            incarnation,
+            sql.array(nodes),
+            known[0],
+            limit,
+            known[1],
+            MOST_BYTES,
+            *map(sql.array, starts),
+        )
         # RETURNING has no order.
-        return sorted((_claimed_of(row) for row in rows), key=lambda claimed: (claimed.priority, claimed.id))
+        found = sorted(((_claimed_of(row), str(row[-1])) for row in rows), key=lambda pair: _rank(pair[0]))
+        if everywhere:
+            took = trio.current_time() - began
+            self._looks_everywhere_at = began + min(max(self._grace * _SOONER, took * _RARER), self._lease)
+        # Of tasks there may be more, which were too large.
+        self._floors.looked(found, ended=len(found) < limit and all(one.task is None for one, _ in found))
+        return [one for one, _ in found]
+
+    async def _look_everywhere(self) -> None:
+        """Have the next look find what nobody has said, because its node died, say."""
+        ((top,),) = await _ask(self._work, sql.TOP) or [(None,)]
+        self._floors.say(0)
+        self._floors.top = int(top or 0)
 
     async def keep_only(self, incarnation: str, known: Callable[[], Collection[int]]) -> None:
         ((newest,),) = await _ask(self._work, sql.NEWEST)
@@ -349,22 +395,12 @@ class PostgresLink(ClusterLink):
             sql.array(reasons),
             self._name,
         )
+        if settlement.returned:
+            await _ask(self._work, sql.ANNOUNCE, sql.array([said("signals", min(settlement.returned))]))
 
 
 def _bool(value: bool) -> str:  # noqa: FBT001  a value like the others
     return "true" if value else "false"
-
-
-def _news(payload: bytes, name: str) -> News | None:
-    """What was announced; None if it is for another node. Anybody may say anything: it is only a reason to look."""
-    match payload.decode(errors="replace").split():
-        case ["nodes"]:
-            return "nodes"
-        case ["later"]:
-            return "later"
-        case ["signals", other] if other != name:
-            return None
-    return "signals"
 
 
 def _columns(batch: Sequence[Outbound]) -> list[str | None]:
@@ -394,7 +430,11 @@ def _node_of(row: Sequence[Any]) -> NodeInfo:
 
 
 def _claimed_of(row: Sequence[Any]) -> Claimed:
-    row_id, signum, attempts, source, due, task, arguments, priority = row
+    row_id, signum, attempts, source, due, task, arguments, priority, _ = row
     once = None if source is None else Once(source, float(due or 0))
     number = None if signum is None else int(signum)
     return Claimed(int(row_id), number, int(attempts), once, task, bytes.fromhex(arguments or ""), int(priority))
+
+
+def _rank(claimed: Claimed) -> tuple[int, int]:
+    return claimed.priority, claimed.id

@@ -92,4 +92,5 @@ GRANT USAGE ON SCHEMA trisig TO {role};
 GRANT SELECT ON trisig.version TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON trisig.node, trisig.sender, trisig.signal, trisig.leader, trisig.dead TO {role};
 GRANT SELECT, INSERT, DELETE ON trisig.fired TO {role};
+GRANT SELECT ON SEQUENCE trisig.signal_id_seq TO {role};
 """

@@ -3,6 +3,9 @@
 A row's existence decides, never a cursor: ids have gaps, are committed late, and go back after a failover. Leases are
 compared with `clock_timestamp()`, in a statement that has changed or locked the row first, since `now()` is the time at
 which the transaction began to wait.
+
+What is often run passes over no dead rows: they stay in the indexes until a vacuum comes by, and as long as anybody
+looks at an old snapshot.
 """
 
 from __future__ import annotations
@@ -41,14 +44,25 @@ WITH dead AS (
 SELECT pg_notify('trisig', 'nodes') FROM dead LIMIT 1
 """
 
+# What statements that make rows free say of them, so that nodes look from there on: see `floors.py`.
+_SAY = "pg_notify('trisig', 'signals * ' || min(id))"
+
 # A statement after that: it sees what a node has claimed until it was declared down. What a node claims later, because
-# it has not noticed, is found by the next one.
-FREE = """
-WITH freed AS (
+# it has not noticed, is found by the next one. It looks between the nodes that are up, and not at what they have
+# settled; an incarnation is a hexadecimal number.
+FREE = f"""
+WITH gaps AS MATERIALIZED (
+    SELECT low, lead(low, 1, 'g') OVER (ORDER BY low) AS high
+    FROM (SELECT '' AS low UNION ALL SELECT incarnation FROM trisig.node) AS up),
+lost AS MATERIALIZED (
+    SELECT id, was FROM gaps, LATERAL (
+        SELECT id, owner AS was FROM trisig.signal WHERE owner > low AND owner < high OFFSET 0) AS between_two),
+freed AS (
     UPDATE trisig.signal SET owner = NULL
-    WHERE owner IS NOT NULL AND NOT EXISTS (SELECT FROM trisig.node WHERE incarnation = owner) RETURNING 1)
-SELECT pg_notify('trisig', 'signals') FROM freed LIMIT 1
-"""
+    WHERE id = ANY (ARRAY(SELECT id FROM lost)) AND coalesce(owner, '') = ANY (ARRAY(SELECT DISTINCT was FROM lost))
+    RETURNING id)
+SELECT {_SAY} FROM freed HAVING count(*) > 0
+"""  # noqa: S608  constants
 
 # What is kept so that nothing comes twice, for longer than anything can be late.
 FORGET = (
@@ -86,11 +100,11 @@ WITH free AS (UPDATE trisig.leader SET incarnation = '' WHERE incarnation = $1 R
 SELECT pg_notify('trisig', 'nodes') FROM free
 """
 
-LEAVE = """
+LEAVE = f"""
 WITH gone AS (DELETE FROM trisig.node WHERE incarnation = $1),
-freed AS (UPDATE trisig.signal SET owner = NULL, attempts = attempts - 1 WHERE owner = $1 RETURNING 1)
-SELECT pg_notify('trisig', 'nodes'), (SELECT pg_notify('trisig', 'signals') FROM freed LIMIT 1)
-"""
+freed AS (UPDATE trisig.signal SET owner = NULL, attempts = attempts - 1 WHERE owner = $1 RETURNING id)
+SELECT pg_notify('trisig', 'nodes'), (SELECT {_SAY} FROM freed HAVING count(*) > 0)
+"""  # noqa: S608
 
 _PRIORITY = f"coalesce(priority, {UNRANKED})"  # a shorter array goes on with NULL
 
@@ -118,9 +132,9 @@ stored AS (
         clock_timestamp() + pause * interval '1 second'
     FROM passed LEFT JOIN trisig.node up ON passed.node = '*' AND up.lease >= now()
     WHERE passed.node <> '*' OR up.name IS NOT NULL ORDER BY place, up.name
-    RETURNING 1)
-SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM stored)
-"""  # noqa: S608  constants
+    RETURNING id)
+SELECT (SELECT count(*) FROM fresh), (SELECT min(id) FROM stored)
+"""  # noqa: S608
 
 ANNOUNCE = "SELECT pg_notify('trisig', word) FROM unnest($1::text[]) AS word"
 
@@ -135,9 +149,9 @@ _ROWS = """fresh, unnest($3::text[], $4::smallint[], $5::text[], $6::bytea[], $7
 PUT_PLAIN = f"""{_FRESH},
 stored AS (
     INSERT INTO trisig.signal (node, signum, task, arguments, priority)
-    SELECT node, signum, task, arguments, {_PRIORITY} FROM {_ROWS} RETURNING 1)
-SELECT count(*) FROM stored
-"""  # noqa: S608  constants
+    SELECT node, signum, task, arguments, {_PRIORITY} FROM {_ROWS} RETURNING id)
+SELECT min(id) FROM stored
+"""  # noqa: S608
 
 # And claim it at once for the node that stores it. No lock on the row of that node: should it be declared down
 # meanwhile, the next sweep finds what it has claimed here.
@@ -147,51 +161,55 @@ SELECT node, signum, task, arguments, {_PRIORITY}, $8, 1 FROM {_ROWS} RETURNING 
 """  # noqa: S608
 
 # `now()` is stable, so that the index is used; each statement is a transaction.
-RIPEN = """
-WITH ripe AS (UPDATE trisig.signal SET ready = NULL WHERE ready <= now() RETURNING 1)
-SELECT (SELECT pg_notify('trisig', 'signals') FROM ripe LIMIT 1),
+RIPEN = f"""
+WITH ripe AS (UPDATE trisig.signal SET ready = NULL WHERE ready <= now() RETURNING id)
+SELECT (SELECT {_SAY} FROM ripe HAVING count(*) > 0),
     (SELECT extract(epoch FROM min(ready) - clock_timestamp()) FROM trisig.signal WHERE ready > now())
-"""
+"""  # noqa: S608
 
-# MATERIALIZED, for the LIMIT to hold: as a subquery it may be run once for each row. The lock on the row of the node
-# has whoever declares it down wait for this.
+# Which id was given last; none for a role that may not know.
+TOP = "SELECT last_value FROM pg_sequences WHERE schemaname = 'trisig' AND sequencename = 'signal_id_seq'"
+
+# From each place in the index on to where the next one begins, in order. MATERIALIZED, for the LIMIT to hold: as a
+# subquery it may be run once for each row. The lock on the row of the node has whoever declares it down wait for this.
 CLAIM = """
 WITH me AS MATERIALIZED (SELECT 1 FROM trisig.node WHERE incarnation = $1 FOR KEY SHARE),
-mine AS MATERIALIZED (
-    SELECT id, priority, octet_length(arguments) AS size FROM trisig.signal
-    WHERE owner IS NULL AND ready IS NULL AND node = $2
-      AND (signum = ANY ($3::smallint[]) OR task = ANY ($5::text[])) AND EXISTS (SELECT FROM me)
-    ORDER BY priority, id LIMIT $4 FOR UPDATE SKIP LOCKED),
-anyones AS MATERIALIZED (
-    SELECT id, priority, octet_length(arguments) AS size FROM trisig.signal
-    WHERE owner IS NULL AND ready IS NULL AND node = ''
-      AND (signum = ANY ($3::smallint[]) OR task = ANY ($5::text[])) AND EXISTS (SELECT FROM me)
-    ORDER BY priority, id LIMIT $4 - (SELECT count(*) FROM mine) FOR UPDATE SKIP LOCKED),
-counted AS MATERIALIZED (
-    SELECT id, sum(size) OVER (ORDER BY priority, id) - size AS before
-    FROM (SELECT * FROM mine UNION ALL SELECT * FROM anyones) AS free)
+found AS MATERIALIZED (
+    SELECT free.*
+    FROM unnest($2::text[], $7::bigint[], $8::bigint[], $9::bigint[]) AS start (node, priority, id, below), LATERAL (
+        SELECT signal.id, signal.priority, octet_length(arguments) AS size FROM trisig.signal
+        WHERE owner IS NULL AND ready IS NULL AND signal.node = start.node
+          AND (signal.priority, signal.id) > (start.priority, start.id) AND signal.priority < start.below
+          AND (signum = ANY ($3::smallint[]) OR task = ANY ($5::text[])) AND EXISTS (SELECT FROM me)
+        ORDER BY signal.priority, signal.id LIMIT $4 FOR UPDATE SKIP LOCKED) AS free
+    LIMIT $4),
+counted AS MATERIALIZED (SELECT id, sum(size) OVER (ORDER BY priority, id) - size AS before FROM found)
 UPDATE trisig.signal SET owner = $1, attempts = attempts + 1
 FROM counted WHERE signal.id = counted.id AND coalesce(before, 0) < $6
-RETURNING signal.id, signum, attempts, source, extract(epoch FROM due), task, encode(arguments, 'hex'), priority
+RETURNING signal.id, signum, attempts, source, extract(epoch FROM due), task, encode(arguments, 'hex'), priority, node
 """
 
-KEEP_ONLY = """
-UPDATE trisig.signal SET owner = NULL, attempts = attempts - 1
-WHERE owner = $1 AND id <> ALL ($2::bigint[]) AND id <= $3
-"""
+KEEP_ONLY = f"""
+WITH freed AS (
+    UPDATE trisig.signal SET owner = NULL, attempts = attempts - 1
+    WHERE owner = $1 AND id <> ALL ($2::bigint[]) AND id <= $3 RETURNING id)
+SELECT {_SAY} FROM freed HAVING count(*) > 0
+"""  # noqa: S608
 
 NEWEST = "SELECT coalesce(max(id), 0) FROM trisig.signal"
 
-SETTLE = """
-WITH done AS (DELETE FROM trisig.signal WHERE owner = $1 AND id = ANY ($2::bigint[])),
+# `coalesce`, so that the rows are found by their ids: by their owner, it would pass over all that it has settled.
+_MINE = "coalesce(owner, '') = $1"
+SETTLE = f"""
+WITH done AS (DELETE FROM trisig.signal WHERE id = ANY ($2::bigint[]) AND {_MINE}),
 returned AS (
-    UPDATE trisig.signal SET owner = NULL, attempts = attempts - 1 WHERE owner = $1 AND id = ANY ($3::bigint[])),
+    UPDATE trisig.signal SET owner = NULL, attempts = attempts - 1 WHERE id = ANY ($3::bigint[]) AND {_MINE}),
 given_up AS (
     DELETE FROM trisig.signal USING unnest($4::bigint[], $5::text[]) AS letter (id, reason)
-    WHERE owner = $1 AND signal.id = letter.id RETURNING signal.*, reason)
+    WHERE signal.id = letter.id AND {_MINE} RETURNING signal.*, reason)
 INSERT INTO trisig.dead (id, node, signum, task, arguments, attempts, reason, died_on)
 SELECT id, node, signum, task, arguments, attempts, reason, $6 FROM given_up ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608
 
 
 def array(values: object) -> str:
