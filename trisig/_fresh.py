@@ -19,11 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ._api.application import Application
 from ._api.handler_name import earlier_numbers
 from ._api.manifest import fit, manifest_of, own_folders
 from ._api.signals import Signals, application_of
+from ._child.job_runner import JobRunner
 from ._child.main import ChildMain
 from ._child.parent_watch import end_with_parent
+from ._child.task_runner import Jobs
 from ._ipc.gate import Gate
 from ._ipc.measurements import Measurements, measured_bytes
 from ._ipc.orders import Orders, ProcessOrders, Report, from_json, to_json
@@ -104,7 +107,7 @@ def _child_main(signals: Signals, orders: Orders, topology: Topology) -> ChildMa
     memory = journal.shared if journal is not None else map_file(orders.memory, shared_bytes(slots))
     measured = map_file(orders.measured, measured_bytes(slots, orders.task_rows))
     shared = Shared(slots, memory, Measurements(slots, orders.task_rows, measured))
-    app.spool = _spool_writer(processes)
+    jobs = _open_spool(app, processes)
     names = topology.names()
     return ChildMain(
         signals,
@@ -117,11 +120,17 @@ def _child_main(signals: Signals, orders: Orders, topology: Topology) -> ChildMa
         lambda process: None if journal is None else journal.outbox(names.index(process)),
         MASTER_VARIABLE,
         processes.in_cluster,
+        jobs,
     )
 
 
-def _spool_writer(processes: ProcessOrders) -> SpoolWriter | None:
-    return SpoolWriter(Committer(SpoolDirectory(Path(processes.spool)))) if processes.spool else None
+def _open_spool(app: Application, processes: ProcessOrders) -> Jobs | None:
+    """Let tasks write jobs, and return what runs them."""
+    if not processes.spool:
+        return None
+    directory = SpoolDirectory(Path(processes.spool))
+    app.spool = SpoolWriter(Committer(directory))
+    return JobRunner(directory)
 
 
 def _report(fd: int, report: Report) -> None:

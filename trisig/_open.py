@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import trio
 
 from ._api.options import MasterOptions, Options
 from ._api.signals import Signals, application_of
+from ._extras import make_engine, open_remote, serve_remote
 from ._ipc.descriptors import check_descriptors
-from ._ipc.shared_memory import shared_bytes
-from ._journal.open import open_journal
 from ._linux.activation import hide_from_programs
-from ._master.destinations import queue_names
 from ._master.engine import Engine
 from ._master.master import Master
-from ._remote.server import RemoteServer
-from ._remote.sockets import RemoteSockets, open_sockets
-from ._spool.directory import SpoolDirectory
 from ._util.exception_groups import unwrapped
 from ._util.log import non_blocking_logging
+
+if TYPE_CHECKING:
+    from ._remote.sockets import RemoteSockets
 
 
 @asynccontextmanager
@@ -92,36 +90,15 @@ async def open_engine(
 @trio.lowlevel.enable_ki_protection
 async def _made(signals: Signals, options: Options, sockets: RemoteSockets | None) -> AsyncIterator[Engine]:
     """An engine that has not begun, for a block; at its end the log says what was not delivered."""
-    opened = await open_sockets(options.addresses) if sockets is None else sockets
+    opened = await open_remote(options) if sockets is None else sockets
     try:
-        engine = await _make_engine(signals, options)
-        if opened.listeners:
-            server = RemoteServer(signals, opened, closes=sockets is None)
-            engine.add_service(server.serve, opened.fds)
+        engine = await make_engine(signals, options)
+        if opened is not None and opened.listeners:
+            serve_remote(engine, signals, opened, closes=sockets is None)
         try:
             yield engine
         finally:
             engine.report()
     finally:
-        if sockets is None:
+        if sockets is None and opened is not None:
             opened.close()
-
-
-async def _make_engine(signals: Signals, options: Options) -> Engine:
-    """Make an engine that has taken over what an earlier master left in the journal, if there is one."""
-    topology, path, spool = options.topology, options.journal_path, options.spool_path
-    directory = None if spool is None else await trio.to_thread.run_sync(SpoolDirectory, spool)
-    if path is None:
-        return Engine(signals, topology, options, None, directory)
-    slots, messages = len(topology.processes()), application_of(signals).has_messages
-    retried = [signum for signum, one in application_of(signals).handlers.items() if one.handling.retry is not None]
-    shared = shared_bytes(slots)
-    names = queue_names(topology, messages=messages, cluster=options.cluster is not None)
-    journal, pending = await open_journal(path, names, slots, shared, retried=retried)
-    try:
-        engine = Engine(signals, topology, options, journal, directory)
-    except BaseException:
-        journal.close()
-        raise
-    engine.resume_from(pending)
-    return engine

@@ -197,11 +197,13 @@ async def _main(
                         stopper.manager.ready(_listed(master))
                         for outlet, window in outlets:
                             nursery.start_soon(outlet.serve, partial(window.answer, master))
-                        stopper.engine.reloader.told = partial(_tell_of_reload, master, stopper.manager)
+                        reloader = stopper.engine.reloader
+                        if reloader is not None:
+                            reloader.told = partial(_tell_of_reload, master, stopper.manager)
                         async with trio.open_nursery() as body:
                             body.start_soon(_prove_alive, master, stopper.manager)
-                            if stopper.reloads is not None:
-                                body.start_soon(stopper.reloads.run, stopper.engine)
+                            if stopper.reloads is not None and reloader is not None:
+                                body.start_soon(stopper.reloads.run, master, reloader)
                 nursery.cancel_scope.cancel()
             connections.cancel_scope.cancel()
     log.info("master: stopped")

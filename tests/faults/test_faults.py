@@ -66,7 +66,7 @@ async def replaced(master: trisig.Master, old: int, name: str = "worker1") -> in
     """The pid of the next process in a slot, once it is ready."""
 
     def another() -> int:  # not from the statistics, whose making would be most of the work
-        keeper = master._engine._children.keepers[name]
+        keeper = master._engine.children.keepers[name]
         return keeper.pid if keeper.state == "ready" and keeper.pid != old else 0
 
     return await eventually(another)
@@ -303,7 +303,7 @@ async def test_a_killed_zygote_is_replaced(caplog: pytest.LogCaptureFixture) -> 
     executions = Counts()
     signals = counting(executions, 1, target="workers")
     async with trisig.open_master(signals, workers=3) as master:
-        zygote = master._engine._zygotes.pid
+        zygote = master._engine.zygotes.pid
         os.kill(zygote, signal.SIGKILL)
         await signals.send(1)
         await settled(master)
@@ -312,7 +312,7 @@ async def test_a_killed_zygote_is_replaced(caplog: pytest.LogCaptureFixture) -> 
         await signals.send(1)
         await settled(master)
         await eventually(lambda: all(p.state == "ready" for p in master.statistics().processes.values()))
-        assert master._engine._zygotes.pid != zygote
+        assert master._engine.zygotes.pid != zygote
     assert executions[1] == 6
     assert messages(caplog).count("the process that forks the children has died; making another") == 1
 
@@ -615,7 +615,7 @@ async def test_a_zygote_that_makes_no_child_holds_up_nothing(victim: str) -> Non
     """Stopped while it is to make a child, it does not keep the master from ending within the grace."""
     signals = counting(Counts(), 1)
     async with trisig.open_master(signals, grace=1) as master:
-        zygote = master._engine._zygotes.pid
+        zygote = master._engine.zygotes.pid
         if victim == "the zygote":
             os.kill(zygote, signal.SIGSTOP)
         os.kill(pid(master), signal.SIGKILL)
@@ -631,7 +631,7 @@ async def test_a_zygote_that_makes_no_child_is_replaced(
     """One that does not answer for a while is killed, and the next one makes the child."""
     signals = counting(executions := Counts(), 1)
     async with trisig.open_master(signals) as master:
-        old, zygote = pid(master), master._engine._zygotes._first
+        old, zygote = pid(master), master._engine.zygotes._first
         fork = zygote.fork
 
         def fork_another(*, private_fds: Iterable[int]) -> None:

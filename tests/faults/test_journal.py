@@ -43,6 +43,7 @@ from trisig._journal.layout import (
 from trisig._journal.lock import JournalLock
 from trisig._journal.open import open_journal
 from trisig._journal.recovery import Pending, read_header, recover
+from trisig._master import journaling
 from trisig._master.report import undelivered_report
 from trisig._master.restore import is_copy
 from trisig._model.lane import ASIDE, DONE, FINISHED, STARTED, WINDOW, Lane, finished_entry
@@ -380,7 +381,7 @@ async def test_two_masters_on_one_journal(tmp_path: Path, monkeypatch: pytest.Mo
     first, second = trisig.Signals(), trisig.Signals()
     (tmp_path / "link").symlink_to("journal")
     async with trisig.open_master(first, workers=1, journal=tmp_path / "journal"):
-        monkeypatch.setattr(trisig._open, "open_journal", partial(open_journal, patience_s=600))  # but not for a master
+        monkeypatch.setattr(journaling, "open_journal", partial(open_journal, patience_s=600))  # but not for a master
         for path in ("journal", "link"):
             with trio.fail_after(SOON), pytest.raises(trio.BusyResourceError, match="another master is using it"):
                 async with trisig.open_master(second, workers=1, journal=tmp_path / path):
@@ -434,7 +435,7 @@ async def test_a_process_that_a_handler_has_forked_holds_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as it outlives its killed master the next one is refused, which says why; then that opens."""
-    monkeypatch.setattr(trisig._open, "open_journal", partial(open_journal, patience_s=0.5))
+    monkeypatch.setattr(journaling, "open_journal", partial(open_journal, patience_s=0.5))
     with life(LEAVES_A_PROCESS, tmp_path / "journal", FORKS, "goes on") as program:
         left = int(await line_of(program))
     with (
@@ -641,7 +642,7 @@ async def test_a_disk_that_is_full_while_the_master_runs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Signals go on without the journal, which is told once and counted, and with it again once there is room."""
-    monkeypatch.setattr(trisig._open, "open_journal", partial(open_journal, retry_s=0.0))
+    monkeypatch.setattr(journaling, "open_journal", partial(open_journal, retry_s=0.0))
     path, signals = tmp_path / "journal", trisig.Signals()
     for number in range(1, 11):
         signals.register(number, f"worker{number}", lambda _signum: None)

@@ -44,7 +44,7 @@ async def leave_behind(line: str, count: int) -> None:
 
 def running(master: trisig.Master) -> set[int]:
     """Other live children of this process than the master's: programs that are still to end."""
-    return children() - {process.pid for process in master.processes} - {master._engine._zygotes.pid}
+    return children() - {process.pid for process in master.processes} - {master._engine.zygotes.pid}
 
 
 @pytest.mark.parametrize("line", ["sleep 0.02 &", "nohup sleep 0.02 >/dev/null 2>&1 &", "(sleep 0.01; true) & sleep 0"])

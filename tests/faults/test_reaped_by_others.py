@@ -114,13 +114,13 @@ async def test_a_zygote_that_was_reaped_by_something_else_is_replaced() -> None:
     """Its death is noticed when the next child is needed, also with nothing left to reap."""
     signals = trisig.Signals()
     async with trisig.open_master(signals) as master:
-        zygote, old = master._engine._zygotes.pid, master.processes[1].pid
+        zygote, old = master._engine.zygotes.pid, master.processes[1].pid
         with sigchld(reap_everything):
             os.kill(zygote, signal.SIGKILL)
             await eventually(lambda: not os.path.exists(f"/proc/{zygote}"))  # noqa: PTH110  short
             os.kill(old, signal.SIGKILL)
             await eventually(lambda: ready_again(master, "worker1", old))
-        assert master._engine._zygotes.pid != zygote
+        assert master._engine.zygotes.pid != zygote
 
 
 async def test_a_master_whose_children_are_all_reaped_elsewhere_ends_in_order() -> None:

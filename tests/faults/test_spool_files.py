@@ -20,7 +20,8 @@ from witness import words
 from trisig import Backoff
 from trisig._linux.inotify import IN_Q_OVERFLOW, Event, Inotify
 from trisig._linux.syncfs import syncfs
-from trisig._spool.attempts import Attempts, Retry
+from trisig._model.jobs import Retry
+from trisig._spool.attempts import Attempts
 from trisig._spool.claim import Claim, claim
 from trisig._spool.committer import Committer, _Draft
 from trisig._spool.dead_jobs import DeadJobs

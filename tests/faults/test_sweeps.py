@@ -198,8 +198,8 @@ async def all_done(master: trisig.Master) -> trisig.MasterStatistics:
     """The statistics once nothing is pending."""
 
     def nothing_pending() -> bool:  # a look at the statistics would cost as much as what it waits for
-        master._engine._dispatcher.read_marks()
-        return not master._engine._ledger.pending
+        master._engine.core.dispatcher.read_marks()
+        return not master._engine.core.ledger.pending
 
     await until(nothing_pending)
     return master.statistics()
@@ -245,7 +245,7 @@ async def sweep(target: Target, sent: list[int], *, workers: int, first: int = 1
 
 def ready_and_at_rest(master: trisig.Master, target: Target, workers: int) -> bool:
     """Whether every slot is filled, and nobody does anything."""
-    keepers = master._engine._children.keepers.values()
+    keepers = master._engine.children.keepers.values()
     return all(keeper.state == "ready" for keeper in keepers) and target.at_rest(workers)
 
 
@@ -310,7 +310,7 @@ async def raise_sweep(target: Target, first: int, step: int) -> tuple[int, int, 
 
 def arrivals(master: trisig.Master) -> int:
     """What has reached the master of what the worker raised: read now, since a handler's end is told elsewhere."""
-    master._engine._children.keepers["worker1"].take_raised()
+    master._engine.children.keepers["worker1"].take_raised()
     return master.statistics().signals[RAISED].accepted
 
 

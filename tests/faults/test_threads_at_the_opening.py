@@ -102,7 +102,7 @@ def parent_by_words(pid: int) -> int:
 async def test_no_process_has_a_space_in_its_name() -> None:
     """Those who split /proc/PID/stat at spaces find the fields where they expect them."""
     async with trisig.open_master(trisig.Signals(), mules=1) as master:
-        for pid in (*(process.pid for process in master.processes[1:]), master._engine._zygotes.pid):
+        for pid in (*(process.pid for process in master.processes[1:]), master._engine.zygotes.pid):
             assert parent_by_words(pid) == os.getpid()
 
 

@@ -16,7 +16,7 @@ async def test_a_child_logs_a_push_that_it_cannot_use_and_goes_on(data: bytes, t
     signals.register(1, "worker1", trail.mark)
     with logging_to(journal):
         async with trisig.open_master(signals) as master:
-            process = master._engine._children.keepers["worker1"]._now
+            process = master._engine.children.keepers["worker1"]._now
             assert process is not None
             process.pushes._end.send(data)
             await journal.until(1)

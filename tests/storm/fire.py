@@ -28,8 +28,8 @@ class Killer:
     """
 
     def __init__(self, master: trisig.Master, evidence: Evidence, seed: int, quota: int, kills: int) -> None:
-        self._keepers = master._engine._children.keepers
-        self._zygote = master._engine._zygotes
+        self._keepers = master._engine.children.keepers
+        self._zygote = master._engine.zygotes
         self._evidence = evidence
         self._rng = random.Random(f"{seed} killer")
         self._quota = quota

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from trisig._model.backoff import Backoff
 from trisig._model.errors import TargetError
+from trisig._model.jobs import Retry
 from trisig._model.targets import Target
-from trisig._spool.attempts import Retry
-from trisig._spool.job import Job
-from trisig._spool.packet import TASK
-from trisig._spool.writer import SpoolWriter
 
 MOST_URGENT, LEAST_URGENT = 0, 999_999_999
+
+
+class JobWriter(Protocol):
+    """Writes calls of tasks into the spool of the master; they are on the disk when it returns.
+
+    A call has the name of the task, its arguments, its priority, and when it is due, in seconds since the epoch; 0 is
+    at once.
+    """
+
+    async def write_call(self, task: str, arguments: bytes, priority: int | None, due: float) -> object: ...
+    def write_call_now(self, task: str, arguments: bytes, priority: int | None, due: float) -> object: ...
 
 
 class Durable(msgspec.Struct, frozen=True):
@@ -26,26 +35,14 @@ class Durable(msgspec.Struct, frozen=True):
     """
 
     retry: Retry
-    spool: Callable[[], SpoolWriter | None]
+    spool: Callable[[], JobWriter | None]
 
     @property
-    def writer(self) -> SpoolWriter:
+    def writer(self) -> JobWriter:
         """What writes them in this process."""
         writer = self.spool()
         assert writer is not None, "a master with durable tasks has a spool"
         return writer
-
-
-def job_of(task: str, arguments: bytes, priority: int | None, due: float) -> Job:
-    """The job that is a call of a task.
-
-    Args:
-        task: its name.
-        arguments: encoded.
-        priority: of the job.
-        due: in seconds since the epoch; 0 for at once.
-    """
-    return Job({TASK: task.encode()}, arguments, priority, due or None)
 
 
 def checked_priority(priority: int | None) -> int | None:

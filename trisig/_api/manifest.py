@@ -16,9 +16,9 @@ from trisig._model.manifest import HandlerRow, Manifest, TaskRow, without_key
 from trisig._model.targets import parse
 from trisig._sources import BuiltinSource, key_of, with_key
 
+from .application import Application
 from .handler_name import handler_name
 from .removed_task import RemovedTask
-from .signals import Application
 from .tasks import Task
 
 

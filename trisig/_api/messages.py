@@ -7,8 +7,9 @@ import trio
 from trisig._model.errors import NoMasterError, master_gone
 from trisig._model.invocation import UNRANKED
 
+from .application import Verbs
 from .arguments import LONGEST
-from .signals import Signals, Verbs, application_of
+from .signals import Signals, application_of
 
 
 class Messages:

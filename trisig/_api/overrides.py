@@ -14,7 +14,7 @@ from trisig._model.handling import HandlingOptions
 from trisig._model.text import describe
 from trisig._sources import BuiltinSource, EventSource, from_spec
 
-from .signals import Application
+from .application import Application
 
 
 def override_handler(application: Application, signum: int, changes: Mapping[str, Any]) -> None:

@@ -6,10 +6,8 @@ from typing import NoReturn
 
 import msgspec
 
+from trisig._model.jobs import JobContent, Retry, Unusable
 from trisig._model.targets import Target
-from trisig._spool.attempts import Retry
-from trisig._spool.job import Unusable
-from trisig._spool.packet import Packet
 
 
 class RemovedTask(msgspec.Struct):
@@ -25,7 +23,7 @@ class RemovedTask(msgspec.Struct):
         """It cannot."""
         raise LookupError(f"there is no task {self.name} in this application any more")
 
-    def run_job(self, job: Packet) -> NoReturn:  # noqa: ARG002
+    def run_job(self, job: JobContent) -> NoReturn:  # noqa: ARG002
         """It cannot."""
         raise Unusable(f"there is no task {self.name} in this application any more")
 

@@ -12,13 +12,11 @@ import msgspec
 
 from trisig._model.errors import NoMasterError
 from trisig._model.invocation import UNRANKED
+from trisig._model.jobs import JobContent, Retry, Unusable
 from trisig._model.targets import Target, parse
-from trisig._spool.attempts import Retry
-from trisig._spool.job import Unusable
-from trisig._spool.packet import TASK, Packet
 
 from .arguments import Arguments
-from .durable import Durable, checked_priority, job_of
+from .durable import Durable, checked_priority
 from .pairs import arguments_from_pairs
 
 P = ParamSpec("P")
@@ -173,7 +171,7 @@ class Task(Generic[P, R, T]):
         assert self._durable is not None
         return self._durable.retry
 
-    def run_job(self, job: Packet) -> object:
+    def run_job(self, job: JobContent) -> object:
         """Call the function with the arguments of a job.
 
         Raises:
@@ -185,8 +183,8 @@ class Task(Generic[P, R, T]):
             raise Unusable(f"its arguments are not those of {self.name}: {error}") from None
         return cast("Callable[..., object]", self.__wrapped__)(*values, **named)
 
-    def _arguments_of(self, job: Packet) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        if TASK not in job.pairs:
+    def _arguments_of(self, job: JobContent) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        if not job.is_call:
             return (), arguments_from_pairs(self.__wrapped__, job.pairs, job.body)
         if not job.body:
             raise ValueError("it has none")
@@ -208,14 +206,14 @@ class Task(Generic[P, R, T]):
             if self.target.node is not None:
                 await verbs.wait_stored()
         else:
-            await self._durable.writer.write(job_of(self.name, arguments, timing.priority, timing.due()))
+            await self._durable.writer.write_call(self.name, arguments, timing.priority, timing.due())
 
     def _send_nowait(self, timing: Timing, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         verbs, arguments = self._verbs("send_nowait"), self.code.encode(args, kwargs)
         if self._durable is None:
             verbs.send_task_nowait(self.index, arguments, timing.due(), timing.rank)
         else:
-            self._durable.writer.write_now(job_of(self.name, arguments, timing.priority, timing.due()))
+            self._durable.writer.write_call_now(self.name, arguments, timing.priority, timing.due())
 
     async def _call(self, timing: Timing, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
         if self._durable is not None:

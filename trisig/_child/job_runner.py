@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from trisig._spool.attempts import Attempts, Retry
+from trisig._model.jobs import Retry, Unusable
+from trisig._spool.attempts import Attempts
 from trisig._spool.dead_jobs import DeadJobs
 from trisig._spool.directory import SpoolDirectory
 from trisig._spool.in_thread import run_to_its_end
-from trisig._spool.job import Unusable
 from trisig._spool.outcome import Outcome
 from trisig._spool.packet import Packet
 
@@ -35,20 +35,20 @@ class JobRunner:
     def __init__(self, directory: SpoolDirectory) -> None:
         self._attempts = Attempts(DeadJobs(directory))
 
-    async def run(self, task: DurableTask, path: bytes, answer: Callable[[Outcome], object]) -> None:
+    async def run(self, task: DurableTask, path: bytes, answer: Callable[[bytes], object]) -> None:
         """Run a job, unless somebody else has it or its attempts are used up.
 
         Args:
             task: whose job it is.
             path: of its file.
-            answer: called with what became of it, once its file says the same.
+            answer: called with an `Outcome`, encoded, once its file says the same.
 
         Raises:
             Exception: what the task raised.
         """
         attempt = await run_to_its_end(lambda: self._attempts.start(Path(os.fsdecode(path)), task.retry))
         if isinstance(attempt, Outcome):
-            answer(attempt)
+            answer(attempt.encode())
             return
         error: BaseException | None = None
         try:
@@ -57,7 +57,7 @@ class JobRunner:
             error = raised
         outcome = await run_to_its_end(lambda: self._attempts.end(attempt, task.retry, error))
         if outcome is not None:
-            answer(outcome)
+            answer(outcome.encode())
         if error is not None and not isinstance(error, Unusable):
             raise error
 

@@ -18,11 +18,10 @@ from trisig._model.handlers import Handler
 from trisig._model.life_limits import LifeLimits
 from trisig._model.process import ProcessInfo, become
 from trisig._model.targets import Target, Topology
-from trisig._spool.writer import SpoolWriter
 
 from .child import Child
 from .setup import ChildSetup, Declared, Hook, Service
-from .task_runner import DeclaredTask
+from .task_runner import DeclaredTask, Jobs
 from .verbs import ChildVerbs
 
 
@@ -45,9 +44,6 @@ class Application(Protocol):
     @property
     def tasks(self) -> Sequence[DeclaredTask]: ...
     @property
-    def spool(self) -> SpoolWriter | None: ...
-
-    @property
     def limits(self) -> Mapping[str, LifeLimits]: ...
 
     @property
@@ -67,6 +63,7 @@ class ChildMain(msgspec.Struct, frozen=True):
         limits: what ends the life of a process for which the application has no limits of its own.
         outbox: where the process of that name notes what it raises, if there is a journal.
         in_cluster: whether the master is a node of one.
+        jobs: runs durable jobs; None if there is no spool.
         mark: the environment variable by which what a child leaves behind is known, set to the master's pid.
     """
 
@@ -80,6 +77,7 @@ class ChildMain(msgspec.Struct, frozen=True):
     outbox: Callable[[str], Outbox | None]
     mark: str
     in_cluster: bool
+    jobs: Jobs | None
 
     def __call__(self, job: str, fds: Sequence[int]) -> None:
         """Live as the process that the job names, until the master lets it go."""
@@ -122,5 +120,5 @@ class ChildMain(msgspec.Struct, frozen=True):
             hooks=[hook for target, hook in self.application.hooks if matches(target)],
             services=[service for target, service in self.application.services if matches(target)],
             tasks=self.application.tasks,
-            spool=None if self.application.spool is None else self.application.spool.directory,
+            jobs=self.jobs,
         )

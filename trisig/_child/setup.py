@@ -14,9 +14,8 @@ from trisig._ipc.shared_memory import Shared
 from trisig._model.handlers import Handler
 from trisig._model.life_limits import LifeLimits
 from trisig._model.process import ProcessInfo
-from trisig._spool.directory import SpoolDirectory
 
-from .task_runner import DeclaredTask
+from .task_runner import DeclaredTask, Jobs
 
 Hook: TypeAlias = Callable[[], object]
 Service: TypeAlias = Callable[..., Awaitable[object]]
@@ -29,7 +28,7 @@ class Declared(msgspec.Struct, frozen=True):
     hooks: Sequence[Hook]
     services: Sequence[Service]
     tasks: Sequence[DeclaredTask]
-    spool: SpoolDirectory | None
+    jobs: Jobs | None
 
 
 class ChildSetup(msgspec.Struct, frozen=True):

@@ -11,11 +11,7 @@ from trisig._ipc.cargo import Loaded
 from trisig._ipc.failure import encode_failure
 from trisig._ipc.raised_stream import DONE, FAILED
 from trisig._model.invocation import NO_REPLY
-from trisig._spool.attempts import Retry
-from trisig._spool.outcome import Outcome
-from trisig._spool.packet import Packet
-
-from .job_runner import JobRunner
+from trisig._model.jobs import JobContent, Retry
 
 
 class DeclaredTask(Protocol):
@@ -27,9 +23,15 @@ class DeclaredTask(Protocol):
     def is_durable(self) -> bool: ...
     @property
     def retry(self) -> Retry: ...
-    def run_job(self, job: Packet) -> object: ...
+    def run_job(self, job: JobContent) -> object: ...
     def run(self, arguments: bytes | bytearray) -> object: ...
     def encode_result(self, result: object) -> bytes: ...
+
+
+class Jobs(Protocol):
+    """Runs durable jobs; `JobRunner` is the one that does."""
+
+    def run(self, task: DeclaredTask, path: bytes, answer: Callable[[bytes], object]) -> Awaitable[None]: ...
 
 
 class TaskRunner:
@@ -42,7 +44,7 @@ class TaskRunner:
     """
 
     def __init__(
-        self, tasks: Sequence[DeclaredTask], answer: Callable[[int, bytes, int], object], jobs: JobRunner | None
+        self, tasks: Sequence[DeclaredTask], answer: Callable[[int, bytes, int], object], jobs: Jobs | None
     ) -> None:
         self._tasks = tasks
         self._answer = answer
@@ -79,9 +81,9 @@ class TaskRunner:
             self._failed(error, reply)
             raise
 
-    def _answer_job(self, outcome: Outcome, reply: int) -> None:
+    def _answer_job(self, outcome: bytes, reply: int) -> None:
         if reply != NO_REPLY:
-            self._answer(DONE, outcome.encode(), reply)
+            self._answer(DONE, outcome, reply)
 
     def _done(self, task: DeclaredTask, result: object, reply: int) -> None:
         self._answer(DONE, task.encode_result(result), reply)

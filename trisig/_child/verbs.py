@@ -48,7 +48,6 @@ from trisig._sources import BuiltinSource, EventSource
 
 from .cores import current_core
 from .handler_table import HandlerTable
-from .job_runner import JobRunner
 from .lock_desk import ChildLockDesk
 from .runner import Runner
 from .running_number import running_number
@@ -93,8 +92,7 @@ class ChildVerbs:
             lambda key, took: client.post(EndReceive(key, took)),
         )
         self._tasks = TaskSender(setup.ends.raised, BulkSender(setup.ends.bulk))
-        jobs = None if setup.declared.spool is None else JobRunner(setup.declared.spool)
-        tasks = TaskRunner(setup.declared.tasks, self._tasks.answer, jobs)
+        tasks = TaskRunner(setup.declared.tasks, self._tasks.answer, setup.declared.jobs)
         self._runner = Runner(setup, handlers, self.waits, tasks, self.calls.answered)
         self._journaled = setup.outbox is not None
         self._one_at_a_time = threading.Lock()

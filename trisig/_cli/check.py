@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from trisig._api.application import Application
 from trisig._api.handler_name import handler_name
 from trisig._api.options import CommandOptions, Options
-from trisig._api.signals import Application, application_of
+from trisig._api.signals import application_of
 from trisig._model.text import describe
 from trisig._util.fresh_bytecode import distrust_recent_bytecode
 

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 import click
 
+from trisig._api.application import Application
 from trisig._api.options import MASTER_OPTIONS, Count, Seconds
 from trisig._api.overrides import check_names, override_handler, override_source
-from trisig._api.signals import Application
 from trisig._model.signum import check_signum
 
 from .failures import FAILURE, USAGE, leave, say

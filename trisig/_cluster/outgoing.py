@@ -9,11 +9,11 @@ from trisig._model.destination import Destination
 from trisig._model.invocation import Invocation
 from trisig._model.ledger import Ledger
 from trisig._model.once import Once
+from trisig._model.process import CLUSTER
 from trisig._model.queue import Queue
 
 from .engine import MOST_BYTES, Outbound
 
-CLUSTER = "cluster"  # the name of the queue
 _BATCH = 1000  # signals in one transaction
 
 

@@ -16,7 +16,7 @@ from trisig._sources import from_spec
 from trisig._util.ki_protection import ki_protected
 
 from .dispatcher import Dispatcher
-from .job_feeder import JobFeeder
+from .extras import Feeder
 from .known_tasks import KnownTasks
 from .registry import Registry
 
@@ -36,7 +36,7 @@ class Adoption:
     """
 
     def __init__(
-        self, tasks: KnownTasks, table: Table, registry: Registry, dispatcher: Dispatcher, feeder: JobFeeder | None
+        self, tasks: KnownTasks, table: Table, registry: Registry, dispatcher: Dispatcher, feeder: Feeder | None
     ) -> None:
         self._tasks = tasks
         self._table = table

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from trisig._ipc.cargo import CargoSender
-from trisig._ipc.messages import Push, Ring
+from trisig._ipc.messages import Push
 from trisig._ipc.raised_stream import Part
 from trisig._model.dead_letter import DeadLetter
 from trisig._model.locks import Locks
@@ -34,7 +34,7 @@ class Children:
         orphans: told when a child may have left processes behind.
         spawn_of: gives what makes the processes of a name.
         grace: seconds that a process may take to leave when it is asked to.
-        on_dead_letter: called with each signal that is given up; None for nobody.
+        given_up: called with each signal that is given up.
 
     Attributes:
         keepers: by name.
@@ -48,12 +48,12 @@ class Children:
         orphans: Orphans,
         spawn_of: Callable[[str], Spawn],
         grace: float,
-        on_dead_letter: Callable[[DeadLetter], object] | None,
+        given_up: Callable[[DeadLetter], object],
     ) -> None:
         self._dispatcher = dispatcher
         self._slots = dispatcher.destinations.slots
         self._orphans = orphans
-        self._on_dead_letter = on_dead_letter
+        self._given_up = given_up
         self._requests: RequestHandler
         self._registry: Registry
         self._locks: Locks
@@ -88,10 +88,6 @@ class Children:
     def answer_call(self, name: str, key: int, outcome: int, content: bytes | bytearray) -> None:
         """Give a child the answer to a call; never waits."""
         self.keepers[name].answer_call(key, outcome, content)
-
-    def nudge(self, slot: Slot) -> None:
-        """Have the process of a slot ring."""
-        self.push(slot.name, Ring())
 
     def kill(self, name: str) -> None:
         """End a process now."""
@@ -139,15 +135,7 @@ class Children:
 
     def _dead_lettered(self, name: str, letter: DeadLetter) -> None:
         log.error("%s: %s ended its process %d times; dead-lettered", name, letter, letter.attempts)
-        self.given_up(letter)
-
-    def given_up(self, letter: DeadLetter) -> None:
-        """Tell the application of a dead letter."""
-        if self._on_dead_letter is not None:
-            try:
-                self._on_dead_letter(letter)
-            except Exception:
-                log.exception("master: on_dead_letter failed for %s", letter)
+        self._given_up(letter)
 
     def worn(self, slot: Slot, why: str) -> None:
         """It wants to be replaced."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -12,13 +12,36 @@ from trisig._cluster.engine import LETTER_PREFIX, ClusterEngine
 from trisig._model.dead_letter import DeadLetter
 from trisig._model.destination import Destination
 from trisig._model.ledger import Ledger
-from trisig._spool.dead_jobs import DeadJob, DeadJobs
+from trisig._model.process import SPOOL
 from trisig._util.ki_protection import ki_protected
 
 from .dispatcher import Dispatcher
-from .job_feeder import SPOOL
 
 T = TypeVar("T")
+
+
+class DeadJob(Protocol):
+    """A job that was given up; see the class of that name in `_spool`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def attempts(self) -> int: ...
+
+
+class DeadJobs(Protocol):
+    """All of them; likewise."""
+
+    def list(self) -> Sequence[DeadJob]: ...
+    def find(self, name: str) -> DeadJob | None: ...
+    def requeue(self, name: str) -> object: ...
+    def drop(self, name: str) -> object: ...
 
 
 @ki_protected
@@ -60,7 +83,7 @@ class DeadLetters:
             RuntimeError: this is not the thread that runs the master.
         """
         self._check("dead letters are listed", "master.dead_letters.list")
-        jobs = await self._in_spool(DeadJobs.list)
+        jobs = await self._in_spool(lambda jobs: jobs.list())
         cluster = () if self._cluster is None else await self._cluster.dead_letters()
         letters = (*self._ledger.letters, *map(_letter_of, jobs or ()), *cluster)
         return tuple(sorted(letters, key=lambda letter: letter.at))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from trisig._cluster.outgoing import CLUSTER, Outgoing
 from trisig._ipc.shared_memory import SlotMemory
-from trisig._journal.layout import DEAD
 from trisig._model.destination import Destination
-from trisig._model.mailboxes import Boxes, Mailboxes, box_name
+from trisig._model.mailboxes import Mailboxes
 from trisig._model.process import process_name
 from trisig._model.targets import Target, Topology
-from trisig._model.waiters import WAIT, Waiters
+from trisig._model.waiters import Waiters
 
 from .delivery import Delivery
-from .later import LATER, Later
+from .later import Later
 from .slots import Pool, Slot
+
+if TYPE_CHECKING:  # no run without a cluster imports it
+    from trisig._cluster.outgoing import Outgoing
 
 
 class Destinations:
@@ -26,25 +28,22 @@ class Destinations:
         memories: what each of them shares with the master, in the order of `topology.processes()`.
         delivery: what destinations share.
         mailboxes: of the messages.
-        cluster: what is raised for the cluster; None if there is none.
+
+    Attributes:
+        cluster: what is raised for the cluster; None if there is none. Whoever sets it refreshes the dispatcher.
     """
 
     def __init__(
-        self,
-        topology: Topology,
-        memories: list[SlotMemory],
-        delivery: Delivery,
-        mailboxes: Mailboxes,
-        cluster: Outgoing | None = None,
+        self, topology: Topology, memories: list[SlotMemory], delivery: Delivery, mailboxes: Mailboxes
     ) -> None:
-        self.cluster = cluster
+        self.cluster: Outgoing | None = None
         self._topology = topology
         self.waiters: Waiters = delivery.waiters
         self.mailboxes = mailboxes
         self.later = Later(delivery.ledger)
         places = zip(topology.processes(), memories, strict=True)
         self.slots = {process_name(*place): Slot(*place, memory, delivery) for place, memory in places}
-        self.pools = {name: self._pool(name, delivery) for name in _pool_names(topology)}
+        self.pools = {name: self._pool(name, delivery) for name in pool_names(topology)}
 
     def _pool(self, name: str, delivery: Delivery) -> Pool:
         members = [self.slots[process_name(*place)] for place in self._topology.groups()[name]]
@@ -82,19 +81,6 @@ class Destinations:
         return (self.pools[self._topology.group_of(target)],)
 
 
-def _pool_names(topology: Topology) -> list[str]:
+def pool_names(topology: Topology) -> list[str]:
     """The groups of two or more processes; a lone one is served by its own queue."""
     return [name for name, members in topology.groups().items() if len(members) > 1]
-
-
-def queue_names(topology: Topology, *, messages: bool, cluster: bool = False) -> list[str]:
-    """The names of the queues that a master with this topology has, that of dead letters among them.
-
-    Args:
-        topology: which processes there are.
-        messages: whether they have boxes for messages.
-        cluster: whether the master is a node of one.
-    """
-    boxes = map(box_name, Boxes(topology, 0).addresses) if messages else ()
-    outgoing = [CLUSTER] if cluster else []
-    return [*topology.names(), *_pool_names(topology), WAIT, LATER, DEAD, *boxes, *outgoing]

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import trio
 
-from trisig._cluster.claims import Claim
-from trisig._cluster.outgoing import CLUSTER, Outgoing
 from trisig._ipc.raised_stream import AnswerRaised, Part, TasksRaised
 from trisig._model.destination import Destination
 from trisig._model.event import Event
 from trisig._model.instrument import Instrument
 from trisig._model.invocation import NO_REPLY, Invocation
 from trisig._model.once import Once
-from trisig._model.process import MASTER
+from trisig._model.process import CLUSTER, MASTER
 from trisig._model.queue import Queue
 from trisig._model.routes import Routes
 from trisig._model.table import Table
@@ -36,6 +35,9 @@ from .delivery import Delivery
 from .destinations import Destinations
 from .slots import request_bells
 from .task_routes import TaskRoutes
+
+if TYPE_CHECKING:  # no run without a cluster imports it
+    from trisig._cluster.claims import Claim
 
 _YIELDS_APART_S = 0.01
 
@@ -304,8 +306,9 @@ class Dispatcher:
 
     def queue_tasks(self, invocations: Sequence[Invocation], due: float, destination: Destination) -> None:
         """Queue calls of one task for a destination: when they are due, or now if that is 0, and can run."""
-        if isinstance(destination, Outgoing):
-            destination.accept_tasks(invocations, due)
+        cluster = self.destinations.cluster
+        if cluster is not None and destination is cluster:
+            cluster.accept_tasks(invocations, due)
         elif invocations[0].task >= self.task_routes.runnable:
             self.destinations.later.hold(invocations, due, destination)
         elif due:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from functools import partial
 from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]  # as multiprocessing does
 
 import msgspec
 
 from trisig._api.options import Options
 from trisig._ipc.orders import Orders, ProcessOrders, Report, from_json, to_json
-from trisig._journal.journal import Journal
 from trisig._linux.activation import activated
 from trisig._model.errors import ChildFailedError
 from trisig._model.manifest import Manifest
-from trisig._prefork.interpreter import Interpreter
+from trisig._prefork.interpreter import Interpreter, start_zygote
 from trisig._prefork.supervisor import Prefork
 from trisig._prefork.zygote import Zygote
 
+from .extras import Journal
 from .memory import MasterMemory
 
 _BECOME = "import sys; sys.path[:] = {path!r}; from trisig._fresh import main; main()"
@@ -72,7 +73,7 @@ class FreshStart(msgspec.Struct, frozen=True):
         if -1 in fds:
             raise OSError(errno.EFBIG, "the limit of file sizes (ulimit -f) is too low to share memory with a reload")
         sockets = [fd for _, fd in activated()]
-        said = await zygote.begin(Interpreter(words, orders_for, (*fds, *sockets)))
+        said = await zygote.begin(partial(start_zygote, Interpreter(words, orders_for, (*fds, *sockets))))
         try:
             report = from_json(said, Report)
         except ValueError:
@@ -98,7 +99,7 @@ class FreshStart(msgspec.Struct, frozen=True):
             measured=self.memory.measured_fd,
             task_rows=self.memory.task_rows,
             gate=self.memory.gate.fd,
-            journal=[] if self.journal is None else list(msgspec.structs.astuple(self.journal.place)),
+            journal=[] if self.journal is None else list(self.journal.place),
             earlier=earlier,
             processes=ProcessOrders(
                 workers=options.workers,

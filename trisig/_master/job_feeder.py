@@ -22,6 +22,7 @@ import trio
 
 from trisig._ipc.raised_stream import TasksRaised
 from trisig._model.dead_letter import DeadLetter
+from trisig._model.process import SPOOL
 from trisig._model.statistics import SpoolStatistics
 from trisig._sources.clocks import WallClock
 from trisig._spool.agenda import Agenda
@@ -40,7 +41,6 @@ from .dispatcher import Dispatcher
 
 log = logging.getLogger("trisig")
 
-SPOOL = "spool"  # who sends the tasks, as instruments and calls know it
 _AT_ONCE = 256  # jobs that are looked at in one step
 _LAST_S = 1.0  # seconds for what is left to write when the master ends
 
@@ -204,11 +204,11 @@ class JobFeeder:
 
     # What became of them
 
-    def answered(self, key: int, outcome: Outcome) -> None:
-        """A process has finished with a job."""
+    def answered(self, key: int, outcome: bytes | bytearray) -> None:
+        """A process has finished with a job; what became of it is an `Outcome`, encoded."""
         entry, destination, task = self._handed.pop(key)
         self._agenda.returned(destination)
-        self._settle(entry, outcome, self._tasks[task].name)
+        self._settle(entry, Outcome.decode(outcome), self._tasks[task].name)
         self._wake()
 
     def _settle(self, entry: Entry, outcome: Outcome, task: str = "") -> None:

@@ -43,10 +43,8 @@ class LeaderServices:
         self.token: int | None = None
         self.resigns = False
         self._failures, self._not_before = 0, math.inf  # until it runs
-        self._term, self._scope = trio.CancelScope(), trio.CancelScope()
+        self._term = trio.CancelScope()
         self._granted = trio.Event()
-        self._ended = trio.Event()
-        self._ended.set()
 
     # What the node does
 
@@ -77,19 +75,17 @@ class LeaderServices:
     # What the master does
 
     async def run(self, master: object) -> None:
-        """Run the services whenever this node leads, until `stop`."""
+        """Run the services whenever this node leads, until cancelled; then another node may lead."""
         if not self._services:
             return
-        self._ended, self._not_before = trio.Event(), -math.inf
+        self._not_before = -math.inf
         try:
-            with self._scope:
-                while True:
-                    await self._granted.wait()
-                    await self._lead(master)
+            while True:
+                await self._granted.wait()
+                await self._lead(master)
         finally:
             self._not_before = math.inf
             self._end_term(resigns=True)
-            self._ended.set()
 
     async def _lead(self, master: object) -> None:
         began, error = trio.current_time(), None
@@ -120,8 +116,3 @@ class LeaderServices:
             for service in self._services:
                 await start_service(nursery, service, master, token)
             await trio.sleep_forever()
-
-    async def stop(self) -> None:
-        """End them, and let another node lead; returns when the last one has ended."""
-        self._scope.cancel()
-        await self._ended.wait()

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+
+import trio
+
+from trisig._ipc.messages import SetLogLevel
+from trisig._model.errors import NoMasterError
 from trisig._model.node_info import NodeInfo
 from trisig._model.process import ProcessInfo
+from trisig._model.signum import check_signum
 from trisig._model.statistics import MasterStatistics, ReloadStatistics
 from trisig._util.ki_protection import ki_protected
+from trisig._util.log import LEVELS, set_level
 
 from .dead_letters import DeadLetters
 from .engine import Engine
+from .health import Limits
+from .report import counted
+
+log = logging.getLogger("trisig")
+
+_DROPPED_AT_ONCE = 1000  # signals, between two checkpoints
 
 
 @ki_protected
@@ -21,12 +35,12 @@ class Master:
     @property
     def processes(self) -> tuple[ProcessInfo, ...]:
         """The live processes, the master first: in a test, `processes[0].pid` is the test's own."""
-        return self._engine.processes
+        return self._engine.overview.processes
 
     @property
     def nodes(self) -> tuple[NodeInfo, ...]:
         """The nodes of the cluster, by name, as this one saw them last; none without a cluster."""
-        return self._engine.nodes
+        return self._engine.overview.nodes
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -51,17 +65,29 @@ class Master:
             NoMasterError: the master has ended, or shuts down.
             RuntimeError: the master was opened without `application=`; or this is not its thread.
         """
-        await self._engine.reload()
+        engine = self._engine
+        engine.check("a master is reloaded", "master.reload")
+        if engine.is_over:
+            raise NoMasterError("this master has ended")
+        if engine.reloader is None:
+            raise RuntimeError(
+                "this master does not know where its application is, and cannot reload it: "
+                'open it with application="MODULE:NAME"'
+            )
+        if engine.app.has_messages:
+            raise RuntimeError("an application with messages between processes cannot be reloaded: restart it")
+        await trio.lowlevel.checkpoint()
+        await engine.reloader.reload()
 
     @property
     def is_reloading(self) -> bool:
         """Whether a reload is under way."""
-        return self._engine.reloader.is_under_way
+        return self._engine.reloader is not None and self._engine.reloader.is_under_way
 
     @property
     def last_reload(self) -> ReloadStatistics | None:
         """How the last reload has ended; None if there was none."""
-        return self._engine.reloader.last
+        return None if self._engine.reloader is None else self._engine.reloader.last
 
     async def cheap(self, number: int) -> None:
         """Stop a worker; its slot stays empty until `wake`. Returns when its process has ended.
@@ -78,7 +104,7 @@ class Master:
             NoMasterError: the master has ended.
             RuntimeError: this is not the thread that runs the master.
         """
-        await self._engine.cheap(number)
+        await self._engine.workers.cheap(number)
 
     async def wake(self, number: int) -> None:
         """Fill the slot of a worker again. Returns when the worker is ready.
@@ -91,7 +117,7 @@ class Master:
             NoMasterError: the master has ended.
             RuntimeError: this is not the thread that runs the master.
         """
-        await self._engine.wake(number)
+        await self._engine.workers.wake(number)
 
     def cheap_nowait(self, number: int) -> None:
         """Begin to stop a worker, as `cheap` does, and return at once.
@@ -101,7 +127,7 @@ class Master:
             NoMasterError: the master has ended.
             RuntimeError: this is not the thread that runs the master.
         """
-        self._engine.cheap_nowait(number)
+        self._engine.workers.cheap_nowait(number)
 
     def wake_nowait(self, number: int) -> None:
         """Begin to fill the slot of a worker, as `wake` does, and return at once.
@@ -111,7 +137,7 @@ class Master:
             NoMasterError: the master has ended.
             RuntimeError: this is not the thread that runs the master.
         """
-        self._engine.wake_nowait(number)
+        self._engine.workers.wake_nowait(number)
 
     async def drop(self, signum: int) -> int:
         """Remove the queued signals of a number that has no handler, as if they had been waited for.
@@ -128,7 +154,16 @@ class Master:
             TypeError, ValueError: not a signal number.
             RuntimeError: this is not the thread that runs the master.
         """
-        return await self._engine.drop(signum)
+        self._engine.check("signals are dropped", f"master.drop, {signum!r}")
+        check_signum(signum)
+        waiters, dropped = self._engine.core.destinations.waiters, 0
+        await trio.lowlevel.checkpoint()
+        while some := waiters.drop(signum, _DROPPED_AT_ONCE):
+            dropped += some
+            await trio.lowlevel.checkpoint()
+        if dropped:
+            log.warning("master: dropped %s with the number %d", counted(dropped), signum)
+        return dropped
 
     async def run_now(self, name: str) -> bool:
         """Raise the signal of an event source now, paused or not; returns once the master's queue has it.
@@ -147,7 +182,13 @@ class Master:
                 signal.
             RuntimeError: this is not the thread that runs the master.
         """
-        return await self._engine.run_now(name)
+        self._engine.check("sources are run", f"master.run_now, {name!r}")
+        skipped = self._engine.core.ledger.turns.skipped
+        signum, event = self._engine.sources.occasion(name)
+        await trio.lowlevel.checkpoint()
+        before = skipped[signum]
+        await self._engine.core.dispatcher.raise_for(signum, event)
+        return skipped[signum] == before
 
     def pause_source(self, name: str) -> None:
         """Let an event source raise no signals until `resume_source`; see `Signals.pause_source`.
@@ -159,7 +200,8 @@ class Master:
             ValueError: no source is called that, or several are.
             RuntimeError: this is not the thread that runs the master.
         """
-        self._engine.pause_source(name, paused=True)
+        sources = self._engine.sources
+        sources.pause(sources.key_of_name(name), paused=True)
 
     def resume_source(self, name: str) -> None:
         """Let an event source that was paused raise signals again.
@@ -171,7 +213,8 @@ class Master:
             ValueError: no source is called that, or several are.
             RuntimeError: this is not the thread that runs the master.
         """
-        self._engine.pause_source(name, paused=False)
+        sources = self._engine.sources
+        sources.pause(sources.key_of_name(name), paused=False)
 
     def remove_source(self, name: str) -> None:
         """Stop an event source for good; see `Signals.remove_source`.
@@ -183,7 +226,8 @@ class Master:
             ValueError: no source is called that, or several are.
             RuntimeError: this is not the thread that runs the master.
         """
-        self._engine.remove_source(name)
+        sources = self._engine.sources
+        sources.remove(sources.key_of_name(name))
 
     def set_log_level(self, level: str) -> None:
         """Change the least level that the root logger takes, in the master and in all its processes.
@@ -197,7 +241,13 @@ class Master:
             ValueError: another word.
             RuntimeError: this is not the thread that runs the master.
         """
-        self._engine.set_log_level(level)
+        self._engine.check("the log level is set", f"master.set_log_level, {level!r}")
+        if level not in LEVELS:
+            raise ValueError(f"{level!r} is not a level: write one of {', '.join(LEVELS)}")
+        set_level(level)
+        self._engine.requests.log_level = level
+        self._engine.children.push_all(SetLogLevel(level))
+        log.info("master: the log level is %s", level)
 
     async def check_alive(self, patience: float = 5.0, handler_limit: float | None = None) -> tuple[str, ...]:
         """Whether all is well: a sentence for each problem, none if there is none.
@@ -213,7 +263,9 @@ class Master:
         Raises:
             RuntimeError: this is not the thread that runs the master.
         """
-        return await self._engine.check_alive(patience, handler_limit)
+        self._engine.check("a master is checked", "master.check_alive")
+        limits = Limits.given(patience, handler_limit, self._engine.options.handler_timeout)
+        return await self._engine.overview.problems(limits)
 
     def statistics(self) -> MasterStatistics:
         """Where every signal is at this moment, per process and per signal.
@@ -221,4 +273,4 @@ class Master:
         Raises:
             RuntimeError: this is not the thread that runs the master.
         """
-        return self._engine.statistics()
+        return self._engine.overview.statistics()

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from trisig._ipc.gate import Gate
 from trisig._ipc.measurements import Measurements, measured_bytes
 from trisig._ipc.shared_memory import Shared, shared_bytes
-from trisig._journal.journal import Journal
 from trisig._linux.mmap_file import map_file
+
+from .extras import Journal
 
 MORE_TASKS = 1024  # that reloads may add, each with a row of measurements
 

@@ -12,7 +12,8 @@ from trisig._api.reload_triggers import ReloadTriggers
 from trisig._model.errors import ChildFailedError, NoMasterError
 from trisig._sources import Engines, FileSource, SourceRun, open_engines
 
-from .engine import Engine
+from .master import Master
+from .reloader import Reloader
 
 _SETTLE_S = 0.1  # without a further change; an editor or a checkout saves several files
 
@@ -33,19 +34,19 @@ class ReloadWatch:
         """Reload soon."""
         self._asked.set()
 
-    async def run(self, engine: Engine) -> None:
+    async def run(self, master: Master, reloader: Reloader) -> None:
         """Watch until cancelled."""
         async with open_engines() as engines, trio.open_nursery() as nursery:
             for path in self._triggers.touched:
                 await nursery.start(self._watch, FileSource(0, path.absolute(), missing_ok=True), engines)
             while True:
                 if self._triggers.follow:
-                    folders = {*own_folders(), *engine.reloader.manifest.folders}
+                    folders = {*own_folders(), *reloader.manifest.folders}
                     for source in self._sources(folders):
                         await nursery.start(self._watch, source, engines)
                 await self._asked.wait()
                 self._asked = trio.Event()
-                await _reload(engine)
+                await _reload(master, reloader)
 
     def _sources(self, folders: Iterable[str]) -> list[FileSource]:
         new = set(map(Path, folders)) - self._watched
@@ -68,11 +69,11 @@ class ReloadWatch:
             await run.resume(ask)
 
 
-async def _reload(engine: Engine) -> None:
+async def _reload(master: Master, reloader: Reloader) -> None:
     try:
-        await engine.reload()
+        await master.reload()
     except (ChildFailedError, OSError, NoMasterError):
         pass  # the log says why
     except trio.BusyResourceError:
-        await engine.reloader.wait_over()
-        await _reload(engine)  # what asks for this one may have come after that one had read it
+        await reloader.wait_over()
+        await _reload(master, reloader)  # what asks for this one may have come after that one had read it

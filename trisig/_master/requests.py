@@ -60,7 +60,7 @@ from trisig._model.waiters import Waiters
 from trisig._sources import from_spec
 from trisig._util.ki_protection import ki_protected
 
-from .cluster_seat import ClusterSeat
+from .extras import Cluster
 from .registry import Registry
 
 log = logging.getLogger("trisig")
@@ -124,7 +124,7 @@ class RequestHandler:
         self.draining = False
         self.log_level = ""
         self.slow_handler: float | None = None
-        self.cluster: ClusterSeat | None = None
+        self.cluster: Cluster | None = None
         self._on_message: dict[type, Callable[[Asker, Any], Answer | None]] = {
             Hello: self._hello,
             Ready: self._ready,
@@ -219,7 +219,7 @@ class RequestHandler:
         if self.cluster is None:
             asker.push(Stored(asked.key))
         else:
-            self.cluster.outgoing.call_when_stored(lambda: asker.push(Stored(asked.key)))
+            self.cluster.call_when_stored(lambda: asker.push(Stored(asked.key)))
 
     def _start_wait(self, asker: Asker, asked: StartWait) -> None:
         self._waiters.ask(asker.name, asked.key, asked.signum)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 
-from trisig._cluster.outgoing import CLUSTER
 from trisig._journal.recovery import Pending
 from trisig._model.dead_letter import DeadLetter
 from trisig._model.errors import TargetError
 from trisig._model.invocation import Invocation, QueuedTask
 from trisig._model.ledger import Ledger
-from trisig._model.process import MASTER
+from trisig._model.process import CLUSTER, MASTER
 from trisig._model.table import Table
 from trisig._model.targets import Target, parse
 

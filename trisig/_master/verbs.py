@@ -25,8 +25,8 @@ from trisig._sources import EventSource
 from trisig._util.ki_protection import ki_protected
 from trisig._util.own_thread import OwnThread
 
-from .cluster_seat import ClusterSeat
 from .destinations import Destinations
+from .extras import Cluster
 from .lock_desk import MasterLockDesk
 from .raiser import MasterRaiser
 from .registry import Registry
@@ -67,7 +67,7 @@ class MasterVerbs:
         self.send_nowait = raiser.send_nowait  # no call between
         self.send = raiser.send
         self._raiser = raiser
-        self._cluster: ClusterSeat | None = None
+        self._cluster: Cluster | None = None
         self._stores = Stores(self._await_stored)
         self._calls = Calls()
         self._receiving = Receiving(
@@ -84,7 +84,7 @@ class MasterVerbs:
         self.locks = ProcessLocks(desk)
         self.locks.token = desk.token
 
-    def be_in(self, cluster: ClusterSeat) -> None:
+    def be_in(self, cluster: Cluster) -> None:
         """This master is a node of a cluster."""
         self._cluster = cluster
         self.send = self._send
@@ -99,7 +99,7 @@ class MasterVerbs:
 
     def _await_stored(self, key: int) -> None:
         assert self._cluster is not None
-        self._cluster.outgoing.call_when_stored(lambda: self._stores.stored(key))
+        self._cluster.call_when_stored(lambda: self._stores.stored(key))
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         return () if self._cluster is None else self._cluster.nodes

@@ -12,6 +12,8 @@ from typing import Literal
 
 Kind = Literal["master", "worker", "mule", "spooler"]
 MASTER: Kind = "master"
+SPOOL = "spool"  # stands where a process does: who sends jobs
+CLUSTER = "cluster"  # likewise, and the queue of what is raised for the cluster
 MASTER_VARIABLE = "TRISIG_MASTER"  # in the environment of every process below a master: its pid
 CHILD_KINDS: tuple[Kind, ...] = ("worker", "mule", "spooler")
 

@@ -26,13 +26,14 @@ from trisig._util.ki_protection import ki_protected
 
 from .fork import fork_in_own_group
 from .handshake import SpawnHandshake
-from .interpreter import Interpreter, start_zygote
 from .open_files import FileRefs, flush_open_files
 from .reap import has_children, reap_killed, reap_now
 from .server import MAX_FDS, MAX_JOB_BYTES, become_zygote, replace_by_devnull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from .interpreter import Begun
 
 _SPAWN_TIMEOUT = 10.0  # seconds
 
@@ -114,11 +115,11 @@ class Zygote:
         ours.setblocking(False)
         self._process = _Process(pid, pidfd, watch.detach(), ours)
 
-    async def begin(self, interpreter: Interpreter) -> bytes:
+    async def begin(self, start: Callable[[socket.socket], Awaitable[Begun]]) -> bytes:
         """Start an interpreter that becomes the zygote, instead of a fork of this process.
 
         Args:
-            interpreter: how it is started.
+            start: starts it, given its end of the socket.
 
         Returns:
             What it reported. If it ended then, there is no zygote, and `pid` raises `trio.ClosedResourceError`.
@@ -135,7 +136,7 @@ class Zygote:
         with contextlib.ExitStack() as undo:
             undo.push(ours)
             watch = undo.enter_context(ours.dup())
-            begun = await start_zygote(interpreter, theirs)
+            begun = await start(theirs)
             if begun.zygote is not None:
                 pid, pidfd = begun.zygote
                 undo.pop_all()

@@ -12,34 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from trisig._model.backoff import Backoff
+from trisig._model.jobs import Retry, Unusable
 from trisig._model.text import times
 from trisig._util.exception_groups import leaves
 from trisig._util.tracebacks import summary_of
 
 from .claim import Claim, claim
 from .dead_jobs import DeadJobs
-from .job import Unusable
 from .outcome import Fate, Outcome
 from .packet import Packet, PacketError
-
-
-class Retry(msgspec.Struct, frozen=True):
-    """When a job runs again.
-
-    Attributes:
-        backoff: after each start that failed; None for never after an error, and after a few deaths of its process.
-    """
-
-    backoff: Backoff | None = None
-
-    def after_error(self, starts: int) -> float | None:
-        """Seconds to wait after so many starts, the last of which has raised; None to give up."""
-        return None if self.backoff is None else self.backoff.pause(starts)
-
-    def after_death(self, starts: int) -> float | None:
-        """The same if the last one has ended its process."""
-        return (self.backoff or Backoff(0.5, 30, attempts=3)).pause(starts)
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .packet import Packet
-
-
-class Unusable(ValueError):  # noqa: N818  a word for what the job is, as for dead letters
-    """A job that cannot run, however often it is tried."""
+from .packet import TASK, Packet
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -27,6 +23,18 @@ class Job(msgspec.Struct, frozen=True):
     body: bytes = b""
     priority: int | None = None
     due: float | None = None
+
+    @classmethod
+    def calling(cls, task: str, arguments: bytes, priority: int | None, due: float) -> Job:
+        """The job that is a call of a task.
+
+        Args:
+            task: its name.
+            arguments: encoded.
+            priority: of the job.
+            due: in seconds since the epoch; 0 for at once.
+        """
+        return cls({TASK: task.encode()}, arguments, priority, due or None)
 
     def __post_init__(self) -> None:
         if self.priority is not None and self.priority < 0:

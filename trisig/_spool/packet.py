@@ -36,6 +36,11 @@ class Packet(msgspec.Struct, frozen=True):
     pairs: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     body: bytes = b""
 
+    @property
+    def is_call(self) -> bool:
+        """Whether the body has the arguments of a task, as trisig writes them; else the pairs have them."""
+        return TASK in self.pairs
+
     def encode(self) -> bytes:
         """The bytes of the file.
 

@@ -72,6 +72,14 @@ class SpoolWriter:
             raise outcome
         return outcome
 
+    async def write_call(self, task: str, arguments: bytes, priority: int | None, due: float) -> Path:
+        """Write the call of a task, as `write` does; see `Job.calling`."""
+        return await self.write(Job.calling(task, arguments, priority, due))
+
+    def write_call_now(self, task: str, arguments: bytes, priority: int | None, due: float) -> Path:
+        """Write the call of a task, as `write_now` does."""
+        return self.write_now(Job.calling(task, arguments, priority, due))
+
     async def _wait_turn(self, one: _Pending) -> None:
         """Wait until another task has written it, or it is the first of the next batch."""
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import trio
 
-from trisig._api.signals import Application, Declaration
+from trisig._api.application import Application, Declaration
 from trisig._api.tasks import Task
 from trisig._model.errors import DeadlockError
 from trisig._model.event import Event

@@ -14,11 +14,11 @@ from typing import Any
 import trio
 
 from trisig._model.backoff import Backoff
-from trisig._spool.attempts import Attempt, Attempts, Retry
+from trisig._model.jobs import Retry, Unusable
+from trisig._spool.attempts import Attempt, Attempts
 from trisig._spool.dead_jobs import DeadJobs
 from trisig._spool.directory import Entry, SpoolDirectory
 from trisig._spool.in_thread import run_to_its_end
-from trisig._spool.job import Unusable
 from trisig._spool.outcome import Fate, Outcome
 from trisig._spool.packet import Packet
 from trisig._spool.watch import SpoolWatch, watching
