@@ -7,7 +7,7 @@ So a run that does without a part neither waits for its import, nor has it in th
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,15 +15,22 @@ import trio
 
 from ._api.options import Options
 from ._api.signals import Signals, application_of
+from ._linux.activation import activated_control
 from ._master.core import Core
 from ._master.engine import Engine
 from ._master.extras import Extras, Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from ._api.reload_triggers import ReloadTriggers
+    from ._desk import Desk, Window
     from ._master.cluster_seat import ClusterSeat
+    from ._master.commands import Stopping
     from ._master.journaling import Journaling
+    from ._master.reload_watch import ReloadWatch
     from ._remote.sockets import RemoteSockets
     from ._spool.directory import SpoolDirectory
 
@@ -112,9 +119,9 @@ def _let_reload(engine: Engine, options: Options) -> None:
     from ._master.fresh_start import FreshStart
     from ._master.reloader import Reloader
 
-    core, (journal, spool, _) = engine.core, engine.extras
+    core, spool = engine.core, engine.extras.spool
     feeder = None if spool is None else spool.feeder
-    start = FreshStart(options, core.memory, journal)
+    start = FreshStart(options, core.memory, engine.extras.journal)
     adoption = Adoption(core.tasks, core.table, engine.registry, core.dispatcher, feeder)
     reloader = Reloader(manifest_of(engine.app), start, engine.zygotes, engine.children.keepers, adoption)
     engine.reloader = reloader
@@ -142,3 +149,27 @@ def serve_remote(engine: Engine, signals: Signals, sockets: RemoteSockets, *, cl
     from ._remote.server import RemoteServer
 
     engine.add_service(RemoteServer(signals, sockets, closes=closes).serve, sockets.fds)
+
+
+def watch_for_reloads(options: Options, triggers: ReloadTriggers) -> ReloadWatch | None:
+    """What follows the triggers of reloads; None if the master cannot reload."""
+    if options.application is None:
+        return None
+    from ._master.reload_watch import ReloadWatch
+
+    return ReloadWatch(triggers)
+
+
+def open_desk(
+    signals: Signals,
+    stopping: Stopping,
+    reload_soon: Callable[[], object] | None,
+    control: Sequence[Path],
+    windows: Sequence[Window],
+) -> AbstractAsyncContextManager[Desk | None]:
+    """Serve operators while the block runs, if there is anywhere where they may come; see `Desk`."""
+    if not control and not windows and activated_control() is None:
+        return nullcontext()
+    from . import _desk
+
+    return _desk.open_desk(signals, stopping, reload_soon, control, windows)

@@ -5,33 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-import msgspec
 import trio
 
 from ._api.options import MasterOptions, Options, path_of
 from ._api.reload_triggers import ReloadTriggers
-from ._api.signals import Signals, application_of
-from ._control.fixed_listener import FixedListener
-from ._control.listener import UnixListener, open_listener
-from ._control.outlet import Outlet, open_outlet
-from ._control.server import ControlServer
-from ._linux.activation import activated_control
-from ._master.commands import MasterCommands
+from ._api.signals import Signals
+from ._extras import open_desk, watch_for_reloads
 from ._master.engine import Engine
 from ._master.master import Master
-from ._master.reload_watch import ReloadWatch
 from ._open import open_engine
-from ._remote.sockets import RemoteSockets
 from ._util.exception_groups import unwrapped
 from ._util.log import non_blocking_logging
 from ._util.service_manager import ServiceManager
 from ._util.stop_signals import StopSignals, hold_stop_signals, waking_trio
+
+if TYPE_CHECKING:
+    from ._desk import Desk, Window
+    from ._master.reload_watch import ReloadWatch
+    from ._master.reloader import Reloader
+    from ._remote.sockets import RemoteSockets
 
 log = logging.getLogger("trisig")
 
@@ -80,18 +78,6 @@ def run(
     return serve(signals, checked, () if path is None else (path,), ReloadTriggers(touched))
 
 
-class Window(msgspec.Struct, frozen=True):
-    """Where others may read what the master reports.
-
-    Attributes:
-        address: of the outlet.
-        answer: answers one client.
-    """
-
-    address: str
-    answer: Callable[[Master, trio.SocketStream], Awaitable[object]]
-
-
 def serve(
     signals: Signals,
     options: Options,
@@ -114,16 +100,16 @@ def serve(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     opening, manager = open_engine(signals, options, sockets), ServiceManager(os.environ)
     with hold_stop_signals() as held, non_blocking_logging():
-        reloads = None if options.application is None else ReloadWatch(triggers)
-        stopper = Stopper(signals, options.grace, manager, reloads)
-        return trio.run(_main, stopper, opening, control, windows, held)
+        stopper = Stopper(options.grace, manager, watch_for_reloads(options, triggers))
+        reload_soon = None if stopper.reloads is None else stopper.reloads.ask
+        desk = open_desk(signals, stopper, reload_soon, control, windows)
+        return trio.run(_main, stopper, opening, desk, held)
 
 
 class Stopper:
     """Ends the master in order, and at once when it is asked again.
 
     Args:
-        signals: the application.
         grace: of the master, in seconds.
         manager: is told.
         reloads: reloads the master; None if it cannot reload.
@@ -131,21 +117,17 @@ class Stopper:
     Attributes:
         body: the scope around the open master, or the one that is opening.
         engine: of the master; None until it is open.
-        commands: what an operator may ask.
-        further_commands: what the application adds to that.
+        since: the moment at which the end began, by trio's clock; None before.
     """
 
-    def __init__(
-        self, signals: Signals, grace: float, manager: ServiceManager, reloads: ReloadWatch | None = None
-    ) -> None:
-        self._grace = grace
+    def __init__(self, grace: float, manager: ServiceManager, reloads: ReloadWatch | None = None) -> None:
+        self.grace = grace
         self._has_terminal = any(os.isatty(fd) for fd in (0, 1, 2))  # one that is closed is none any more
-        self.further_commands = application_of(signals).commands
         self.reloads = reloads
         self.manager = manager
         self.body = trio.CancelScope()
         self.engine: Engine | None = None
-        self.commands = MasterCommands(signals, grace, self.stop, None if reloads is None else reloads.ask)
+        self.since: float | None = None
 
     async def listen(self, signals: StopSignals) -> None:
         """Obey the Unix signals. All of them stop the master, but for a SIGHUP that no closed terminal has sent."""
@@ -155,59 +137,51 @@ class Stopper:
             if number == signal.SIGHUP and self.reloads is not None and not self._has_terminal:
                 log.info("master: SIGHUP")
                 self.reloads.ask()
-                continue
-            since = self.commands.stopping_since
-            if since is None:
+            elif self.since is None:
                 self.stop(f"{name}; send it again to stop at once")
-            elif trio.current_time() - since >= SAME_REQUEST_S and self.engine is not None:
+            elif trio.current_time() - self.since >= SAME_REQUEST_S and self.engine is not None:
                 log.warning("master: %s again: stopping at once", name)
                 self.engine.stop_now()
                 return  # there is no more to ask for
 
     def stop(self, why: str) -> None:
         """Begin the orderly end; does nothing if it has begun."""
-        if self.commands.stopping_since is None:
-            self.commands.stopping_since = trio.current_time()
+        if self.since is None:
+            self.since = trio.current_time()
             log.info("master: stopping: %s", why)
-            self.manager.stopping(self._grace + SAME_REQUEST_S)
+            self.manager.stopping(self.grace + SAME_REQUEST_S)
             self.body.cancel()
 
 
 async def _main(
     stopper: Stopper,
     opening: AbstractAsyncContextManager[Engine],
-    control: Sequence[Path],
-    windows: Sequence[Window],
+    desk: AbstractAsyncContextManager[Desk | None],
     held: StopSignals,
 ) -> int:
     with waking_trio(), unwrapped():
-        # Connections end last: for `trisig stop` that is when the next master may have the path.
-        async with trio.open_nursery() as connections:
-            async with _listening(control) as listener, _opened(windows) as outlets, trio.open_nursery() as nursery:
-                nursery.start_soon(stopper.listen, held)
-                if listener is not None:
-                    commands = {**stopper.further_commands, **stopper.commands.commands()}
-                    server = ControlServer(commands, stopper.commands.progress())
-                    nursery.start_soon(server.serve, listener, connections)
-                    nursery.start_soon(listener.keep)
-                with stopper.body:
-                    async with opening as stopper.engine:
-                        stopper.commands.master = master = Master(stopper.engine)
-                        log.info("master: ready, %s", _listed(master))
-                        stopper.manager.ready(_listed(master))
-                        for outlet, window in outlets:
-                            nursery.start_soon(outlet.serve, partial(window.answer, master))
-                        reloader = stopper.engine.reloader
-                        if reloader is not None:
-                            reloader.told = partial(_tell_of_reload, master, stopper.manager)
-                        async with trio.open_nursery() as body:
-                            body.start_soon(_prove_alive, master, stopper.manager)
-                            if stopper.reloads is not None and reloader is not None:
-                                body.start_soon(stopper.reloads.run, master, reloader)
-                nursery.cancel_scope.cancel()
-            connections.cancel_scope.cancel()
+        async with desk as operators, trio.open_nursery() as nursery:
+            nursery.start_soon(stopper.listen, held)
+            with stopper.body:
+                async with opening as stopper.engine:
+                    master = Master(stopper.engine)
+                    log.info("master: ready, %s", _listed(master))
+                    stopper.manager.ready(_listed(master))
+                    if operators is not None:
+                        operators.opened(master)
+                    await _live(master, stopper.engine.reloader, stopper)
+            nursery.cancel_scope.cancel()
     log.info("master: stopped")
     return 0
+
+
+async def _live(master: Master, reloader: Reloader | None, stopper: Stopper) -> None:
+    """Do what there is to be done while the master is open; until cancelled."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_prove_alive, master, stopper.manager)
+        if reloader is not None and stopper.reloads is not None:
+            reloader.told = partial(_tell_of_reload, master, stopper.manager)
+            nursery.start_soon(stopper.reloads.run, master, reloader)
 
 
 async def _prove_alive(master: Master, manager: ServiceManager) -> None:
@@ -228,35 +202,6 @@ def _tell_of_reload(master: Master, manager: ServiceManager, begins: bool) -> No
         manager.reloading()
     else:
         manager.ready(_listed(master))
-
-
-@asynccontextmanager
-async def _listening(paths: Sequence[Path]) -> AsyncIterator[UnixListener | FixedListener | None]:
-    """The control socket. It is made before any child, so a path that cannot be used is an error at once."""
-    inherited = activated_control()
-    async with AsyncExitStack() as stack:
-        if inherited is not None:
-            listener = FixedListener.inherited(inherited)
-            stack.callback(listener.close)
-            log.info("master: control socket %s, from the service manager", listener.name)
-            yield listener
-        else:
-            yield await _first_free(paths, stack) if paths else None
-
-
-async def _first_free(paths: Sequence[Path], stack: AsyncExitStack) -> UnixListener:
-    *others, last = paths
-    for path in others:
-        with suppress(trio.BusyResourceError):
-            return await stack.enter_async_context(open_listener(path))
-    return await stack.enter_async_context(open_listener(last))
-
-
-@asynccontextmanager
-async def _opened(windows: Sequence[Window]) -> AsyncIterator[list[tuple[Outlet, Window]]]:
-    """The sockets of the windows, made before any child as well."""
-    async with AsyncExitStack() as stack:
-        yield [(await stack.enter_async_context(open_outlet(window.address)), window) for window in windows]
 
 
 def _listed(master: Master) -> str:

@@ -13,7 +13,8 @@ from fake_wall import FakeWall, Times
 from source_tools import run_on
 from trio.testing import MockClock
 
-from trisig._sources import CronSource, SourceRun, open_engines
+from trisig._sources import SourceRun, open_engines
+from trisig._sources.cron import CronSource
 
 Cron = Callable[[CronSource, str], Awaitable[Times]]
 

@@ -22,7 +22,8 @@ from source_tools import Recorder, Start, run_on
 
 from trisig._linux import inotify
 from trisig._linux.inotify import Event, Inotify, parse
-from trisig._sources import Engines, FileSource, SourceRun
+from trisig._sources import Engines, SourceRun
+from trisig._sources.files import FileSource
 from trisig._sources.path_walk import PathWalk
 
 

@@ -12,8 +12,10 @@ from source_tools import Recorder, run_on
 from trio.testing import MockClock
 
 import trisig
-from trisig._sources import CronSource, RbTimerSource, TimerSource, from_spec, open_engines
+from trisig._sources import from_spec, open_engines
+from trisig._sources.cron import CronSource
 from trisig._sources.jitter import Jitter
+from trisig._sources.timers import RbTimerSource, TimerSource
 
 
 def test_one_delay_for_each_moment() -> None:

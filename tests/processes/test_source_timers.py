@@ -19,8 +19,9 @@ from trio.testing import MockClock
 
 from trisig._linux import timerfd
 from trisig._linux.timerfd import TimerFd
-from trisig._sources import Engines, EventSource, RbTimerSource, Send, TimerSource, open_engines
+from trisig._sources import Engines, EventSource, Send, open_engines
 from trisig._sources.clocks import CLOCK_REALTIME_COARSE, Alarms, TimerFdClock
+from trisig._sources.timers import RbTimerSource, TimerSource
 
 
 async def test_rb_timer_keeps_its_grid(autojump_clock: MockClock, start: Start, recorder: Recorder) -> None:

@@ -23,7 +23,8 @@ from witness import eventually
 
 import trisig
 from trisig._linux.inotify import Inotify
-from trisig._sources import Engines, FileSource, SourceRun
+from trisig._sources import Engines, SourceRun
+from trisig._sources.files import FileSource
 
 # `nox -s storm` takes ten times as many.
 DIRECTORIES = int(os.environ.get("TRISIG_DIRECTORIES", "2000"))

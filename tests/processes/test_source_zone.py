@@ -18,7 +18,8 @@ from source_tools import run_on
 from trio.testing import MockClock
 from witness import eventually
 
-from trisig._sources import CronSource, open_engines
+from trisig._sources import open_engines
+from trisig._sources.cron import CronSource
 from trisig._sources.local_time import LocalTime
 
 ROME, NEW_YORK, TOKYO = "Europe/Rome", "America/New_York", "Asia/Tokyo"

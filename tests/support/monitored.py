@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from source_tools import Recorder, Start
 
-from trisig._sources import FileSource
+from trisig._sources.files import FileSource
 
 FILE, OTHER, SENTINEL = 17, 18, 255
 

@@ -12,16 +12,10 @@ from typing import Any
 
 import pytest
 
-from trisig._sources import (
-    BuiltinSource,
-    CronSource,
-    FileSource,
-    RbTimerSource,
-    TimerSource,
-    from_spec,
-    is_owned_by_entry,
-    key_of,
-)
+from trisig._sources import BuiltinSource, from_spec, is_owned_by_entry, key_of
+from trisig._sources.cron import CronSource
+from trisig._sources.files import FileSource
+from trisig._sources.timers import RbTimerSource, TimerSource
 
 
 @pytest.mark.parametrize("cls", [TimerSource, RbTimerSource])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 import trio
@@ -20,8 +20,10 @@ from trisig._sources import EngineSource, EventSource, is_owned_by_entry
 
 from .durable import JobWriter
 from .lock import LockVerbs
-from .removed_task import RemovedTask
 from .tasks import Task, TaskVerbs
+
+if TYPE_CHECKING:  # of a reload
+    from .removed_task import RemovedTask
 
 
 class Verbs(TaskVerbs, Protocol):

@@ -15,7 +15,7 @@ from trisig._model.errors import SignalTableError
 from trisig._model.handlers import Handler, check_called
 from trisig._model.handling import Handling, HandlingOptions
 from trisig._model.targets import parse
-from trisig._sources import CronSource, EngineSource, EventSource, FileSource, RbTimerSource, TimerSource
+from trisig._sources import EngineSource, EventSource, kinds
 from trisig._sources.catch_up import CatchUp
 
 H = TypeVar("H", bound=Handler)
@@ -72,7 +72,7 @@ class ExternalEvents(abc.ABC):
             trio.ClosedResourceError: the master is shutting down.
         """
         return self.add_source(
-            TimerSource(
+            kinds.timer(
                 signum, seconds, iterations=iterations, jitter=jitter, catch_up=catch_up, late=late, unique=unique
             )
         )
@@ -94,7 +94,7 @@ class ExternalEvents(abc.ABC):
         for `add_timer`.
         """
         return self.add_source(
-            RbTimerSource(
+            kinds.rb_timer(
                 signum, seconds, iterations=iterations, jitter=jitter, catch_up=catch_up, late=late, unique=unique
             )
         )
@@ -176,7 +176,7 @@ class ExternalEvents(abc.ABC):
         """
         when = _given(minute, hour, day, month, weekday)
         return self.add_source(
-            CronSource(
+            kinds.cron(
                 signum,
                 *when,
                 timezone=timezone,
@@ -224,7 +224,7 @@ class ExternalEvents(abc.ABC):
             TypeError, ValueError: an argument that cannot be.
             trio.ClosedResourceError: the master is shutting down.
         """
-        source = FileSource(
+        source = kinds.file(
             signum,
             path,
             iterations=iterations,
@@ -255,7 +255,7 @@ class ExternalEvents(abc.ABC):
         check_called(seconds, "signals.timer(2)")
         return on_source(
             self,
-            lambda number: TimerSource(
+            lambda number: kinds.timer(
                 number, seconds, iterations=iterations, jitter=jitter, catch_up=catch_up, late=late, unique=unique
             ),
             _target_of(target, unique=unique),
@@ -283,7 +283,7 @@ class ExternalEvents(abc.ABC):
         check_called(seconds, "signals.rb_timer(2)")
         return on_source(
             self,
-            lambda number: RbTimerSource(
+            lambda number: kinds.rb_timer(
                 number, seconds, iterations=iterations, jitter=jitter, catch_up=catch_up, late=late, unique=unique
             ),
             _target_of(target, unique=unique),
@@ -352,7 +352,7 @@ class ExternalEvents(abc.ABC):
         when = _given(minute, hour, day, month, weekday)
         return on_source(
             self,
-            lambda number: CronSource(
+            lambda number: kinds.cron(
                 number,
                 *when,
                 timezone=timezone,
@@ -384,7 +384,7 @@ class ExternalEvents(abc.ABC):
         check_called(path, "signals.file_monitor('/tmp')")
         return on_source(
             self,
-            lambda number: FileSource(
+            lambda number: kinds.file(
                 number,
                 path,
                 iterations=iterations,

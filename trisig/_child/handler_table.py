@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import trio
 
-from trisig._ipc.handler_pickle import unpack
 from trisig._ipc.messages import HandlerPart
 from trisig._ipc.runtime_handlers import HandlerAssembler
 from trisig._model.handlers import Handler
@@ -72,6 +71,8 @@ class HandlerTable:
             return
         self._changes[message.signum] = message.change
         try:
+            from trisig._ipc.handler_pickle import unpack  # noqa: PLC0415  few register anything at run time
+
             self.handlers[message.signum] = unpack(packed, self._signals)
         except Exception:
             log.exception("%s: the handler of signal %d cannot be used here", self._name, message.signum)

@@ -15,7 +15,7 @@ from types import ModuleType
 import click
 
 from trisig._api.signals import Signals, application_of
-from trisig._util.log import configure
+from trisig._util.log_setup import configure
 from trisig._util.tracebacks import own_frames, own_traceback, summary_of
 
 from .config import config_in

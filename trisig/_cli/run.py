@@ -18,7 +18,7 @@ from trisig._control.places import CONTROL_VARIABLE, default_sockets
 from trisig._model.errors import ChildFailedError, ClusterError, JournalError
 from trisig._run import serve
 from trisig._util.fresh_bytecode import distrust_recent_bytecode
-from trisig._util.log import configure
+from trisig._util.log_setup import configure
 from trisig._util.stop_signals import block_stop_signals, end_on_sigterm_as_init, leave_on_stop_signals
 from trisig._util.tracebacks import traceback_in_application
 

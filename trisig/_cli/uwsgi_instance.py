@@ -15,11 +15,11 @@ import trio
 
 from trisig._api.options import Options
 from trisig._control.places import default_sockets
+from trisig._desk import Window
 from trisig._model.errors import ChildFailedError
-from trisig._run import Window
 from trisig._run import serve as run_master
 from trisig._util.fresh_bytecode import distrust_recent_bytecode
-from trisig._util.log import configure
+from trisig._util.log_setup import configure
 from trisig._util.stop_signals import block_stop_signals, leave_on_stop_signals
 from trisig._util.tracebacks import own_traceback
 from trisig.uwsgi._config.plan import Plan, read_plan

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trisig._control.uwsgi_stats import send_stats
+from trisig._desk import Window
 from trisig._model.instrument import Instrument
-from trisig._run import Window
 
 from .failures import USAGE, leave
 

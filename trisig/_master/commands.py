@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import trio
 
@@ -26,34 +27,39 @@ from .report import counted, unhandled
 log = logging.getLogger("trisig")
 
 
+class Stopping(Protocol):
+    """Ends the master in order.
+
+    Attributes:
+        grace: seconds that the end of a process, or of the master, may take.
+        since: the moment at which the end began, by trio's clock; None before.
+    """
+
+    @property
+    def grace(self) -> float: ...
+    @property
+    def since(self) -> float | None: ...
+    def stop(self, why: str) -> None: ...
+
+
 class MasterCommands:
     """The commands of one master.
 
     Args:
         signals: the application.
-        grace: seconds that the end of a process, or of the master, may take.
-        stop: begins the orderly end; called with the reason.
+        stopping: ends the master.
         reload_soon: asks for a reload, and waits for nothing; None if the master cannot reload.
 
     Attributes:
         master: None until it is open.
-        stopping_since: the moment at which the end began, by trio's clock; None before.
     """
 
-    def __init__(
-        self,
-        signals: Signals,
-        grace: float,
-        stop: Callable[[str], None],
-        reload_soon: Callable[[], object] | None = None,
-    ) -> None:
+    def __init__(self, signals: Signals, stopping: Stopping, reload_soon: Callable[[], object] | None = None) -> None:
         self._reload_soon = reload_soon
         self._signals = signals
-        self._grace = grace
-        self._stop = stop
+        self._stopping = stopping
         self._since = time.monotonic()
         self.master: Master | None = None
-        self.stopping_since: float | None = None
 
     def commands(self) -> dict[str, Callable[..., Awaitable[object]]]:
         """The commands by name."""
@@ -103,7 +109,7 @@ class MasterCommands:
         }
 
     def _doing(self, master: Master) -> str:
-        if self.stopping_since is not None:
+        if self._stopping.since is not None:
             return "stopping"
         return "reloading" if master.is_reloading else "running"
 
@@ -202,8 +208,8 @@ class MasterCommands:
 
     async def stop(self) -> float:
         """Begin the end of the master; return its grace."""
-        self._stop("asked through the control socket")
-        return self._grace
+        self._stopping.stop("asked through the control socket")
+        return self._stopping.grace
 
     async def wait(self) -> None:
         """Never return: the connection ends when the master has ended."""
@@ -217,7 +223,7 @@ class MasterCommands:
     def _stopping_worker(self, elapsed: float, number: int, *, wait: bool = True) -> str:  # noqa: ARG002  as cheap
         process = self._process(number)
         doing = f"still running {_running(process)}" if process and process.running else "stopping"
-        left = max(self._grace - elapsed, 0)
+        left = max(self._stopping.grace - elapsed, 0)
         return f"worker{number} is {doing}; it is killed if it has not ended in {left:.0f} s"
 
     def _starting_worker(self, _elapsed: float, number: int, *, wait: bool = True) -> str:  # noqa: ARG002  as wake
@@ -231,11 +237,11 @@ class MasterCommands:
         return f"reloading for {elapsed:.0f} s: {'; '.join(new or old) or 'the application is imported'}"
 
     def _ending(self, _elapsed: float) -> str:
-        if self.master is None or self.stopping_since is None:
+        if self.master is None or self._stopping.since is None:
             return "the master is running"
         now = self.master.statistics()
         running = "; ".join(f"{one.name}: {_running(one)}" for one in now.processes.values() if one.running)
-        left = max(self.stopping_since + self._grace - trio.current_time(), 0)
+        left = max(self._stopping.since + self._stopping.grace - trio.current_time(), 0)
         held = f"{counted(now.queued + now.in_flight)} left{f' ({running})' if running else ''}"
         return f"the master is stopping: {held}; it ends in {left:.0f} s at the latest"
 

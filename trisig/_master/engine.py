@@ -141,7 +141,7 @@ class Engine:
 
     def _open_verbs(self, signals: Signals) -> None:
         """Connect what the application and the children may do with the table, sources, waiting tasks and locks."""
-        core, (_, spool, cluster) = self.core, self.extras
+        core, spool, cluster = self.core, self.extras.spool, self.extras.cluster
         handlers = RuntimeHandlers(core.memory.shared.registrations, self.children.push_all)
         self.registry = Registry(core.topology, core.table, handlers, self.sources, core.dispatcher.refresh)
         self.requests = RequestHandler(self.registry, core.destinations, core.locks, handlers, self.app.forget)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+import msgspec
 import trio
 
 from trisig._api.durable import JobWriter
@@ -61,7 +62,7 @@ class Feeder(Intake, Protocol):
     async def excuse_unfinished(self) -> None: ...
 
 
-class Spool(NamedTuple):
+class Spool(msgspec.Struct, frozen=True):
     """Durable jobs.
 
     Attributes:
@@ -87,7 +88,7 @@ class Cluster(Intake, Protocol):
     async def leave(self) -> None: ...
 
 
-class Extras(NamedTuple):
+class Extras(msgspec.Struct, frozen=True):
     """Those of one master."""
 
     journal: Journal | None = None

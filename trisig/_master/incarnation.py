@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field
 
 import trio
 
@@ -20,15 +19,16 @@ from .restart import Ending
 _NOT_OURS = "status unknown: something else in this program reaped it"
 
 
-@dataclass(eq=False)
 class Incarnation:
     """What the master knows of one process.
 
-    Attributes:
+    Args:
         ends: the master's descriptors.
-        pid: of the process, until it is reaped and settled.
-        pidfd: open until the process is reaped; -1 afterwards.
         words: what it shares with the master about its lane.
+
+    Attributes:
+        pid: of the process, until it is reaped and settled.
+        pidfd: open until the process is reaped; -1 before and afterwards.
         pushes: the messages on their way to it.
         cargo: the arguments and answers on their way to it.
         bulk: what is too long for the stream of what it raises.
@@ -44,30 +44,23 @@ class Incarnation:
         worked: it has finished a handler, or a signal that it ran was dead-lettered.
     """
 
-    ends: MasterEnds
-    pid: int
-    pidfd: int
-    words: memoryview
-    pushes: PushQueue = field(init=False)
-    cargo: CargoSender = field(init=False)
-    bulk: BulkReceiver = field(init=False)
-    raised: RaisedStream = field(init=False)
-    greeted: bool = False
-    ready_at: float | None = None
-    services_ended: bool = False
-    ended_by_us: bool = False
-    replaced: bool = False
-    status: int | None = None
-    traceback: str = ""
-    summary: str = ""
-    running: list[int | str] = field(default_factory=list)
-    worked: bool = False
-
-    def __post_init__(self) -> None:
-        self.pushes = PushQueue(self.ends.pushes)
-        self.cargo = CargoSender(self.ends.cargo, self.words)
-        self.bulk = BulkReceiver(self.ends.bulk)
+    def __init__(self, ends: MasterEnds, words: memoryview) -> None:
+        self.ends = ends
+        self.pid, self.pidfd = 0, -1
+        self.words = words
+        self.pushes = PushQueue(ends.pushes)
+        self.cargo = CargoSender(ends.cargo, words)
+        self.bulk = BulkReceiver(ends.bulk)
         self.raised = RaisedStream(self.bulk.take)
+        self.greeted = False
+        self.ready_at: float | None = None
+        self.services_ended = False
+        self.ended_by_us = False
+        self.replaced = False
+        self.status: int | None = None
+        self.traceback = self.summary = ""
+        self.running: list[int | str] = []
+        self.worked = False
 
     def kill(self) -> None:
         """End the process now."""

@@ -271,7 +271,7 @@ class Keeper:
         ends, others = open_descriptors()
         self._slot.memory.clear()
         # Before the spawn, which may fork a new zygote: its children must not hold these.
-        self._now = now = Incarnation(ends, 0, -1, self._slot.memory.words)
+        self._now = now = Incarnation(ends, self._slot.memory.words)
         try:
             now.pid, now.pidfd = await self._spawn(encode(Begin(self.name)).decode(), others.fds())
         except BaseException:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from trisig._model.manifest import TaskRow
 from trisig._model.targets import Target, parse
+
+if TYPE_CHECKING:  # of a reload
+    from trisig._model.manifest import TaskRow
 
 
 class KnownTask(Protocol):

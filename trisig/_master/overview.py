@@ -91,7 +91,8 @@ class Overview:
         self._final = self._now()
 
     def _now(self) -> MasterStatistics:
-        core, (journal, spool, cluster) = self._core, self._extras
+        core, extras = self._core, self._extras
+        journal, spool, cluster = extras.journal, extras.spool, extras.cluster
         dispatcher, ledger, measurements = core.dispatcher, core.ledger, core.memory.shared.measurements
         dispatcher.read_marks()
         measured = zip(core.destinations.slots.values(), measurements, strict=True)

@@ -10,7 +10,8 @@ import trio
 from trisig._api.manifest import own_folders
 from trisig._api.reload_triggers import ReloadTriggers
 from trisig._model.errors import ChildFailedError, NoMasterError
-from trisig._sources import Engines, FileSource, SourceRun, open_engines
+from trisig._sources import Engines, SourceRun, open_engines
+from trisig._sources.files import FileSource
 
 from .master import Master
 from .reloader import Reloader

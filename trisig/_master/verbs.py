@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from trisig._ipc.calls import Calls
 from trisig._ipc.failure import result_or_raise
-from trisig._ipc.handler_pickle import pack
 from trisig._ipc.process_locks import ProcessLocks
 from trisig._ipc.receiving import Receiving
 from trisig._ipc.stores import Stores
@@ -111,6 +110,8 @@ class MasterVerbs:
         return self._table.free_signum()
 
     def register(self, signum: int, target: Target, handler: Handler, handling: Handling) -> None:
+        from trisig._ipc.handler_pickle import pack  # noqa: PLC0415  few register anything at run time
+
         self._thread.check("handlers are registered", "signals.register, signum, target, handler")
         self._registry.check(target)  # before the work of packing, and before its errors
         self._registry.register(signum, target, handling, pack(handler, self._signals))

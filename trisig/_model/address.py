@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import msgspec
 
 _EXAMPLE = "write HOST:PORT, like 127.0.0.1:3031, or the path of a Unix socket"
@@ -57,6 +55,8 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress  # noqa: PLC0415  few listen anywhere
+
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

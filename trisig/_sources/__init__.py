@@ -13,26 +13,20 @@ from typing import Any
 from trisig._model.text import describe
 
 from .base import EventSource, Send, check_source, key_of, with_key
-from .cron import CronSource
 from .engines import Engines, open_engines
-from .files import FileSource
+from .kinds import of_parts
 from .occurrences import Occurrence, Occurrences
 from .source_run import BuiltinSource, EngineSource, SourceRun, is_owned_by_entry
-from .timers import RbTimerSource, TimerSource
 
 __all__ = [
     "BuiltinSource",
-    "CronSource",
     "EngineSource",
     "Engines",
     "EventSource",
-    "FileSource",
     "Occurrence",
     "Occurrences",
-    "RbTimerSource",
     "Send",
     "SourceRun",
-    "TimerSource",
     "check_source",
     "describe",
     "from_spec",
@@ -56,20 +50,6 @@ def from_spec(spec: Mapping[str, Any]) -> BuiltinSource:
     """
     parts = dict(spec)
     key, owned_by_entry = parts.pop("key", None), parts.pop("owned_by_entry", False)
-    source = _make(parts)
+    source = of_parts(parts)
     source.owned_by_entry = owned_by_entry
     return source if key is None else with_key(source, key)
-
-
-def _make(parts: dict[str, Any]) -> BuiltinSource:
-    match parts.pop("kind", None):
-        case "timer":
-            return TimerSource(**parts)
-        case "rb_timer":
-            return RbTimerSource(**parts)
-        case "cron":
-            return CronSource(parts.pop("signum"), *parts.pop("when"), **parts)
-        case "file":
-            return FileSource(**parts)
-        case kind:
-            raise ValueError(f"unknown kind of source {kind!r}; expected timer, rb_timer, cron or file")

@@ -30,7 +30,6 @@ from .clocks import Clock
 from .engines import Engines
 from .jitter import Jitter
 from .occurrences import Occurrence, Occurrences
-from .schedule import make_schedule, open_zone
 from .source_run import BuiltinSource
 from .unique import check_unique, missed_since
 
@@ -76,6 +75,8 @@ class CronSource(BuiltinSource):
         late: float | None = None,
         unique: bool = False,
     ) -> None:
+        from .schedule import make_schedule, open_zone  # noqa: PLC0415  timers need the rest of this module
+
         self.signum = check_signum(signum)
         self.iterations = check_iterations(iterations)
         self.when = when

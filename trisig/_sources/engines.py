@@ -14,14 +14,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 
 from .clocks import Clock, TrioClock, WallClock
 from .early_clock import LONGEST_LEAD_S, EarlyClock
-from .local_time import LocalTime
-from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from .watcher import Watcher
 
 
 class Engine(Protocol):
@@ -78,12 +79,16 @@ class Engines:
         """The wall clock, which also wakes its tasks when the system gets another time zone."""
         if self._wall:
             return self._wall
+        from .local_time import LocalTime  # noqa: PLC0415  as the engine, when it is needed
+
         clock = WallClock()
         self._driven(LocalTime(lambda: self.watcher, clock.wake_all))
         return self._driven(clock)
 
     @cached_property
     def watcher(self) -> Watcher:
+        from .watcher import Watcher  # noqa: PLC0415
+
         return self._driven(Watcher())
 
     def shared(self, make: Callable[[K], S], key: K) -> S:

@@ -1,8 +1,8 @@
 """The log: one line an event on standard error, written without waiting for its reader.
 
-The command configures logging itself. In any other program the application does, or nobody does; then Python's last
-resort would write, and wait. While a master is open, handlers on standard error are kept from waiting in either case:
-they borrow another stream, or the last resort is one that does not wait.
+The command configures logging itself (`log_setup`). In any other program the application does, or nobody does; then
+Python's last resort would write, and wait. While a master is open, handlers on standard error are kept from waiting in
+either case: they borrow another stream, or the last resort is one that does not wait.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 from trisig._model.process import current_process
 
-from .json_log import JsonFormatter
 from .nonblocking_stream import NonBlockingStream
 
 FORMAT = "%(asctime)s %(levelname)s %(subject)s%(message)s"
@@ -25,20 +24,6 @@ DATE_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 STANDARD_ERROR = 2
 LEVELS = ("debug", "info", "warning", "error")
 _CONTINUED = "    "
-
-
-def configure(level: str, form: str = "text") -> None:
-    """Send the log of trisig and of the application to standard error.
-
-    Args:
-        level: the least level to log, for example `info`.
-        form: `text`, or `json` for one object a line.
-    """
-    handler = (
-        logging.StreamHandler(NonBlockingStream(STANDARD_ERROR)) if _has_standard_error() else logging.NullHandler()
-    )
-    handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 class LineFormatter(logging.Formatter):
@@ -61,7 +46,7 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def _has_standard_error() -> bool:
+def has_standard_error() -> bool:
     """Whether the program was started with one; if not, its number may be that of any file by now."""
     return sys.__stderr__ is not None
 
@@ -72,7 +57,7 @@ def non_blocking_logging() -> Iterator[None]:
 
     Handlers that the application adds later, or that write elsewhere, may still wait.
     """
-    if not _has_standard_error():
+    if not has_standard_error():
         yield
         return
     handlers = (*logging.getLogger().handlers, *logging.getLogger("trisig").handlers)
