@@ -1,7 +1,7 @@
 """What every signal of a master goes through. Everything else of the master is made around it.
 
-sources ─> channel ─> Dispatcher.run ─┐
-raises of children ─> Keeper ─────────┴─> Dispatcher.accept ─> destinations ─> lanes ─> children
+sources, at once, or by way of a channel if they have to wait ─┐
+raises of children ─> Keeper ──────────────────────────────────┴─> Dispatcher ─> destinations ─> lanes ─> children
 """
 
 from __future__ import annotations
