@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 import trio
 import trio.testing
 from postgres_server import BOUND, Postgres, a_server
+from source_tools import run_on
 from witness import Journal, wait_in_vain
 
 import trisig
@@ -27,28 +28,13 @@ from trisig.postgres import PostgresSource, add_postgres, notification
 Start = Callable[[PostgresSource], Awaitable[Callable[[], None]]]
 
 
-@pytest.fixture(scope="module")
-def template() -> Iterator[Path]:
-    """Data of a server that never ran."""
-    with a_server() as server:
-        yield server.home / "data"
-
-
-@pytest.fixture(scope="module")
-def running(template: Path) -> Iterator[Postgres]:
-    """A server that runs during all tests."""
-    with a_server(template) as server:
-        server.start()
-        yield server
-
-
 @pytest.fixture
-def postgres(running: Postgres) -> Postgres:
+def postgres(server: Postgres) -> Postgres:
     """The server that no test may stop, once it has seen the end of the connections of the test before."""
     give_up = time.monotonic() + BOUND
-    while running.clients() and time.monotonic() < give_up:
+    while server.clients() and time.monotonic() < give_up:
         time.sleep(0.01)
-    return running
+    return server
 
 
 @pytest.fixture
@@ -83,26 +69,6 @@ class Heard:
 def heard() -> Heard:
     """What the sources of the test raised."""
     return Heard()
-
-
-@pytest.fixture
-async def engines() -> AsyncIterator[Engines]:
-    """What the sources of the test share."""
-    async with open_engines() as engines:
-        yield engines
-
-
-async def run_on(
-    engines: Engines,
-    source: PostgresSource,
-    send: Callable[[int], Awaitable[None]],
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Run a source as the master does; started once it hears, or it is clear that it will not for now."""
-    with SourceRun(source, engines) as course:
-        await engines.wait_settled()
-        task_status.started()
-        await course.resume(send)
 
 
 @pytest.fixture

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import trio
 from cluster_tools import counting, database
-from postgres_server import Postgres, a_server
-from source_tools import Recorder, Start, run_on
+from postgres_server import Postgres, server, template
+from source_tools import Recorder, Start, engines, run_on
 
 from trisig._cluster.postgres.link import PostgresLink
-from trisig._sources import Engines, EventSource, open_engines
+from trisig._sources import Engines, EventSource
 from trisig.postgres import Cluster
+
+__all__ = ["engines", "server", "template"]  # fixtures, besides those below
 
 
 @pytest.fixture
 def recorder() -> Recorder:
     """Takes the signals."""
     return Recorder()
-
-
-@pytest.fixture
-async def engines() -> AsyncIterator[Engines]:
-    """The engines of one master."""
-    async with open_engines() as engines:
-        yield engines
 
 
 @pytest.fixture
@@ -39,21 +33,6 @@ async def start(engines: Engines, recorder: Recorder) -> AsyncIterator[Start]:
 
         yield start_source
         nursery.cancel_scope.cancel()
-
-
-@pytest.fixture(scope="session")
-def template() -> Iterator[Path]:
-    """Data of a server that never ran: to make them takes longer than to copy them."""
-    with a_server() as server:
-        yield server.home / "data"
-
-
-@pytest.fixture(scope="module")
-def server(template: Path) -> Iterator[Postgres]:
-    """A server that runs during all tests."""
-    with a_server(template) as server:
-        server.start()
-        yield server
 
 
 @pytest.fixture(scope="module")

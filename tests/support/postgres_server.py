@@ -124,3 +124,18 @@ def a_server(data: Path | None = None) -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Path]:
+    """Data of a server that never ran: to make them takes longer than to copy them."""
+    with a_server() as server:
+        yield server.home / "data"
+
+
+@pytest.fixture(scope="module")
+def server(template: Path) -> Iterator[Postgres]:
+    """A server that runs during all tests."""
+    with a_server(template) as server:
+        server.start()
+        yield server

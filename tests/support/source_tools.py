@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pytest
 import trio
 
-from trisig._sources import Engines, EventSource, Send, SourceRun
+from trisig._sources import Engines, EventSource, Send, SourceRun, open_engines
 
 Start = Callable[[EventSource], Awaitable[None]]
 
@@ -36,10 +37,18 @@ class Recorder:
             await self._news.wait()
 
 
+@pytest.fixture
+async def engines() -> AsyncIterator[Engines]:
+    """The engines of one master."""
+    async with open_engines() as engines:
+        yield engines
+
+
 async def run_on(
     engines: Engines, source: EventSource, send: Send, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Run a source as the master does; started once it is armed."""
+    """Run a source as the master does; started once it is armed, and hears or cannot hear for now."""
     with SourceRun(source, engines) as course:
+        await engines.wait_settled()
         task_status.started()
         await course.resume(send)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from trisig._api.options import MASTER_OPTIONS, Addresses, Count, Farms, File, Seconds, default_of
-from trisig._control.outlet import parse_address
+from trisig._model.address import Address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,8 +33,8 @@ class AddressType(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            parse_address(value)
-        except (ValueError, TypeError, AttributeError) as error:
+            Address.parse(value)
+        except (ValueError, TypeError) as error:
             self.fail(str(error), param, ctx)
         return str(value)
 

@@ -15,6 +15,8 @@ from typing import Protocol, TypeAlias
 
 import trio
 
+from trisig._model.address import Address
+
 from .admission import Admission, ClientLimits
 from .listener import open_listener
 
@@ -70,39 +72,21 @@ async def open_outlet(address: str) -> AsyncIterator[Outlet]:
     """Listen at an address while the block runs.
 
     Args:
-        address: HOST:PORT, or the path of a Unix socket, which has a slash or no colon.
+        address: HOST:PORT, or the path of a Unix socket, which has a slash or no colon. Without a host, all interfaces.
 
     Raises:
         ValueError: not an address.
         trio.BusyResourceError: another program listens on that Unix socket.
         OSError: it is in use, or cannot be had.
     """
-    place = parse_address(address)
-    if isinstance(place, Path):
-        async with open_listener(place) as listener:
+    place = Address.parse(address)
+    if place.path:
+        async with open_listener(Path(place.path)) as listener:
             yield Outlet(address, [listener])
         return
-    listeners = await trio.open_tcp_listeners(place[1], host=place[0])
+    listeners = await trio.open_tcp_listeners(place.port, host=place.host or None)
     try:
         yield Outlet(address, listeners)
     finally:
         for one in listeners:
             one.socket.close()
-
-
-def parse_address(text: str) -> tuple[str | None, int] | Path:
-    """Read HOST:PORT, :PORT or [::1]:PORT, or a path.
-
-    Raises:
-        ValueError: none of them.
-    """
-    if not text or "\0" in text:
-        raise ValueError("an address is HOST:PORT, like 127.0.0.1:9100, or a path")
-    if text.startswith("@"):
-        raise ValueError(f"{text!r} is an abstract socket, which anybody may use: write a path, or HOST:PORT")
-    if "/" in text or ":" not in text:
-        return Path(text)
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ValueError(f"{text!r} is not an address: write HOST:PORT, like 127.0.0.1:9100, or a path with a slash")
-    return host.removeprefix("[").removesuffix("]") or None, int(port)

@@ -1,4 +1,4 @@
-"""Where a program listens for the signals of others: `HOST:PORT`, or the path of a Unix socket."""
+"""Where a program listens: `HOST:PORT`, or the path of a Unix socket."""
 
 from __future__ import annotations
 
@@ -34,10 +34,14 @@ class Address(msgspec.Struct, frozen=True):
             raise TypeError(f"an address is text, not {text!r}: {_EXAMPLE}")
         host, colon, port = text.rpartition(":")
         if "/" in text or not colon:
-            if text in {"", "."} or text.startswith("@") or text.isdecimal() or "\0" in text:
+            if text.startswith("@"):
+                raise ValueError(
+                    f"{text!r} is not an address, but an abstract socket, which anybody may use: {_EXAMPLE}"
+                )
+            if text in {"", "."} or text.isdecimal() or "\0" in text:
                 raise ValueError(f"{text!r} is not an address: {_EXAMPLE}")
             return cls(text, path=text)
-        if not port.isdecimal() or not 0 < int(port) < 65_536:
+        if not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65_536:
             raise ValueError(f"{text!r} is not an address, because a port is a number from 1 to 65535: {_EXAMPLE}")
         return cls(text, host=host.removeprefix("[").removesuffix("]"), port=int(port))
 
