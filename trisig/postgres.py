@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar, Unpack
 
-from ._api.events import on_source
+from ._api.on_source import on_source
 from ._api.signals import Signals
 from ._model.handlers import Handler
 from ._model.handling import Handling, HandlingOptions

@@ -16,6 +16,7 @@ import trio
 import trisig
 from tests.support.job_storm import Storm as JobStorm
 from tests.support.restarts import restarting
+from trisig._master.hearing import Hearing
 from trisig._master.incarnation import Incarnation
 from trisig._master.keeper import Keeper
 from trisig._master.restart import RestartPolicy
@@ -58,13 +59,13 @@ def forgetful() -> Iterator[None]:
     """Do not see the newest mark of a process that died: what it stands for was done, and is run again."""
     settle = Keeper._settle
 
-    def forget(keeper: Keeper, now: Incarnation) -> None:
+    def forget(keeper: Keeper, now: Incarnation, hearing: Hearing) -> None:
         lane = keeper._slot.lane
         if lane is not None:
             done = (n % WINDOW for n in reversed(range(lane.base, lane.sent)) if lane._marks[n % WINDOW] == DONE)
             for newest in islice(done, 1):
                 lane._marks[newest] = WAITING
-        settle(keeper, now)
+        settle(keeper, now, hearing)
 
     with patch.object(Keeper, "_settle", forget):
         yield

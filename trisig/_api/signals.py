@@ -24,7 +24,6 @@ from trisig._model.handlers import (
 )
 from trisig._model.handling import Handling, HandlingOptions
 from trisig._model.lock_name import check_lock_name
-from trisig._model.node_info import NodeInfo
 from trisig._model.process import MASTER
 from trisig._model.signum import SIGNALS, check_signum
 from trisig._model.table import already_registered, not_registered, table_full
@@ -32,11 +31,12 @@ from trisig._model.targets import parse, parse_fixed
 from trisig._model.text import describe
 from trisig._sources import EventSource, check_source, key_of
 
-from .application import Application, Declaration, NodeChange, Verbs
+from .application import Application, Declaration, Verbs
 from .durable import Durable, checked_retry
 from .events import ExternalEvents
 from .handler_name import signum_for
 from .lock import Lock, LockVerbs
+from .node_events import NodeEvents
 from .tasks import Task, TaskDecorator, TaskForAllDecorator
 
 H = TypeVar("H", bound=Handler)
@@ -45,7 +45,7 @@ S = TypeVar("S", bound=Callable[..., Awaitable[object]])
 LEADER = "leader"  # the target of services that one node of a cluster runs
 
 
-class Signals(ExternalEvents):
+class Signals(ExternalEvents, NodeEvents):
     """The signals of one application.
 
     Register handlers, hooks and services, then open a master with it (`open_master`, `run`, or `trisig run`
@@ -185,63 +185,6 @@ class Signals(ExternalEvents):
         which takes about as long as `register`; nothing is asked, and no time taken, unless this is called.
         """
         return None if self._app.verbs is None else self._app.verbs.event()
-
-    def nodes(self) -> tuple[NodeInfo, ...]:
-        """The nodes of the cluster, by name, as this master saw them last; none without a cluster.
-
-        A child asks its master, which takes about as long as `register`.
-        """
-        return () if self._app.verbs is None else self._app.verbs.nodes()
-
-    def add_node_up(self, signum: int) -> None:
-        """Raise a signal when a node has joined the cluster: in each other node, or with target `cluster` once.
-
-        Args:
-            signum: the signal.
-
-        Raises:
-            TypeError, ValueError: not a signal number.
-            RuntimeError: a master is open.
-        """
-        self._add_node_event("up", signum)
-
-    def add_node_down(self, signum: int) -> None:
-        """Raise a signal when a node has left the cluster or died; the rest as for `add_node_up`."""
-        self._add_node_event("down", signum)
-
-    def _add_node_event(self, change: NodeChange, signum: int) -> None:
-        check_signum(signum)
-        self._before_the_fork(f"node_{change}")
-        self._app.node_signums[change].append(signum)
-
-    def node_up(
-        self, target: str = "worker", signum: int | None = None, **handling: Unpack[HandlingOptions]
-    ) -> Callable[[H], H]:
-        """Decorate a handler that runs when a node has joined the cluster; see `add_node_up` and `register`.
-
-        `Signals.event().payload` is the name of the node, unless the target is one in the cluster.
-        """
-        return self._on_node("up", target, signum, handling)
-
-    def node_down(
-        self, target: str = "worker", signum: int | None = None, **handling: Unpack[HandlingOptions]
-    ) -> Callable[[H], H]:
-        """Decorate a handler that runs when a node has left the cluster or died; see `node_up`."""
-        return self._on_node("down", target, signum, handling)
-
-    def _on_node(
-        self, change: NodeChange, target: str, signum: int | None, handling: HandlingOptions
-    ) -> Callable[[H], H]:
-        check_called(target, f"signals.node_{change}()")
-        parse(target)
-
-        def decorate(handler: H) -> H:
-            number = self.free_signum() if signum is None else signum
-            self.register(number, target, handler, **handling)
-            self._add_node_event(change, number)
-            return handler
-
-        return decorate
 
     async def wait(self, signum: int | None = None) -> int:
         """Wait for a signal and return its number.

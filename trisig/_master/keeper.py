@@ -1,8 +1,8 @@
 """One process slot in the master: make the process, watch it, make the next one when it ends.
 
-Everything that a process says arrives on a descriptor with a task waiting for it, its death too (the pidfd).
-A dead process is reaped first; then what it had still said is read to the end; only then does the ledger decide what
-was lost on the way. The next process gets fresh descriptors.
+Everything that a process says arrives on a descriptor with a task waiting for it (see `hearing`), and so does its
+death, on the pidfd. A dead process is reaped first; then what it had still said is read to the end; only then does the
+ledger decide what was lost on the way. The next process gets fresh descriptors.
 
 A process that fails quickly, without having handled anything, is replaced after a pause that doubles up to
 30 seconds. One that was ready and did something is replaced at once.
@@ -11,17 +11,14 @@ A process that fails quickly, without having handled anything, is replaced after
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import trio
 
 from trisig._ipc.cargo import CargoSender
 from trisig._ipc.descriptors import open_descriptors
-from trisig._ipc.messages import MESSAGE_BYTES, Begin, Leave, Push, Ring, encode
-from trisig._ipc.raised_stream import ESCAPED, Part
+from trisig._ipc.messages import Begin, Leave, Push, Ring, encode
 from trisig._model.dead_letter import DeadLetter
 from trisig._model.errors import ChildFailedError
 from trisig._model.event import Event
@@ -29,23 +26,20 @@ from trisig._model.process import ProcessInfo
 from trisig._util.exit_status import exit_in_words
 from trisig._util.ki_protection import ki_protected
 
+from .hearing import Acceptor, Hearing
 from .incarnation import Incarnation
 from .restart import RestartPolicy, judge
 from .slots import Slot
 
 log = logging.getLogger("trisig")
 
-_READ = 65_536  # a buffer of more than malloc keeps would be mapped and unmapped for every signal
-
 State = Literal["starting", "ready", "waiting", "cheap", "stopped"]
 Spawn = Callable[[str, Sequence[int]], Awaitable[tuple[int, int]]]
 
 
-class Office(Protocol):
+class Office(Acceptor, Protocol):
     """What the rest of the master does for the process in a slot."""
 
-    def accept(self, slot: Slot, signals: bytes) -> None: ...
-    def accept_all(self, slot: Slot, parts: Iterable[Part]) -> None: ...
     def heard(self, slot: Slot) -> None: ...
     def answer(self, asker: Keeper, data: bytes) -> bytes | None: ...
     def attach(self, slot: Slot, pipe: int, back: int, cargo: CargoSender) -> None: ...
@@ -88,6 +82,7 @@ class Keeper:
         self._grace = grace
         self._policy = policy or RestartPolicy()
         self._now: Incarnation | None = None
+        self._hearing: Hearing | None = None
         self._leave = trio.Event()
         self._changed = trio.Event()
         self._ever_ready = False
@@ -235,18 +230,15 @@ class Keeper:
 
     async def _live(self) -> None:
         try:
-            now = await self._make()
+            now, hearing = await self._make()
         except (OSError, trio.BrokenResourceError) as error:
             self._failed(None, f"failed to start: {error}")
             return
         died = False
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read_raised, now)
-                nursery.start_soon(self._read_bulk, now)
+                hearing.start(nursery)
                 nursery.start_soon(now.cargo.keep_flushing, self._slot.cargo_flowed)
-                nursery.start_soon(self._read_bell, now.ends.bell)
-                nursery.start_soon(self._read_requests, now.ends.requests)
                 nursery.start_soon(now.pushes.keep_flushing)
                 nursery.start_soon(self._kill_after_grace, now)
                 nursery.start_soon(self._notice_slow_start)
@@ -257,7 +249,7 @@ class Keeper:
             now.ended_by_us = now.ended_by_us or not died
             with trio.CancelScope(shield=True):
                 await now.reap()
-            self._settle(now)
+            self._settle(now, hearing)
         self._judge(now)
 
     async def _notice_slow_start(self) -> None:
@@ -267,29 +259,28 @@ class Keeper:
         why = "a start hook still runs, or a service has not called task_status.started()"
         log.warning("%s: not ready after %g s; %s", self.name, self._policy.notice_after, why)
 
-    async def _make(self) -> Incarnation:
+    async def _make(self) -> tuple[Incarnation, Hearing]:
         ends, others = open_descriptors()
         self._slot.memory.clear()
         # Before the spawn, which may fork a new zygote: its children must not hold these.
         self._now = now = Incarnation(ends, self._slot.memory.words)
+        self._hearing = hearing = Hearing(now, self._slot, self._office, self._answer, self._rang)
         try:
             now.pid, now.pidfd = await self._spawn(encode(Begin(self.name)).decode(), others.fds())
         except BaseException:
-            self._now = None
+            self._now = self._hearing = None
             ends.close()
             raise
         finally:
             others.close()
         self.respawns += 1
         self._office.started(self._slot)
-        return now
+        return now, hearing
 
-    def _settle(self, now: Incarnation) -> None:
+    def _settle(self, now: Incarnation, hearing: Hearing) -> None:
         """Read to the end what a dead process said, then settle what it left."""
         try:
-            self._take_raised(now)
-            while message := self._receive(now.ends.requests):
-                self._office.answer(self, message)
+            hearing.take_all()
             lane = self._slot.lane
             if lane is not None:
                 lane.read_marks()
@@ -298,7 +289,7 @@ class Keeper:
                 now.worked = lane.done > 0 or bool(letters)
             self._office.ended(self._slot, now.pid, now.status)
         finally:
-            self._now = None
+            self._now = self._hearing = None
             now.ends.close()
 
     def _judge(self, now: Incarnation) -> None:
@@ -336,6 +327,9 @@ class Keeper:
 
     # What it says
 
+    def _answer(self, data: bytes) -> bytes | None:
+        return self._office.answer(self, data)
+
     def said_hello(self) -> None:
         self._said().greeted = True
 
@@ -369,82 +363,15 @@ class Keeper:
         assert self._now is not None, "only a process that is there, or is being settled, says anything"
         return self._now
 
-    async def _read_raised(self, now: Incarnation) -> None:
-        fd = now.ends.raised
-        while True:
-            await trio.lowlevel.wait_readable(fd)
-            try:
-                data = os.read(fd, _READ)
-            except BlockingIOError:
-                continue
-            if not data:
-                return
-            self._accept(now, data)
-
-    async def _read_bulk(self, now: Incarnation) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(now.ends.bulk)
-            try:
-                if not now.bulk.read():
-                    return
-            except BlockingIOError:
-                pass  # the frame that names it was faster, and had it read
-
-    def _accept(self, now: Incarnation, data: bytes) -> None:
-        if ESCAPED in data or now.raised.rest:
-            self._office.accept_all(self._slot, now.raised.parts(data))
-        else:
-            self._office.accept(self._slot, data)
-
-    def _take_raised(self, now: Incarnation) -> None:
-        try:
-            while data := os.read(now.ends.raised, _READ):
-                self._accept(now, data)
-        except BlockingIOError:
-            pass  # not its end: a process that the child left behind may hold the pipe
-
     def take_raised(self) -> None:
         """Read now what the process has raised so far."""
-        if self._now is not None:
-            self._take_raised(self._now)
+        if self._hearing is not None:
+            self._hearing.take_raised()
 
-    async def _read_bell(self, fd: int) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(fd)
-            try:
-                os.eventfd_read(fd)
-            except BlockingIOError:
-                continue
-            self._office.heard(self._slot)
-            if self._rung is not None:
-                self._rung.set()
-
-    async def _read_requests(self, requests: socket.socket) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(requests)
-            message = self._receive(requests)
-            if message is None:
-                continue
-            if not message:
-                return  # it has closed the socket: its pidfd will say the rest
-            self.take_raised()  # before it unregisters, say, what it has raised until now
-            self._reply(requests, self._office.answer(self, message))
-
-    def _reply(self, requests: socket.socket, answer: bytes | None) -> None:
-        if answer is not None:
-            try:
-                requests.send(answer)
-            except OSError:
-                pass  # it died after it asked, as its pidfd will say
-
-    def _receive(self, requests: socket.socket) -> bytes | None:
-        """The next message; None if there is none yet, an empty one if there will be none any more."""
-        try:
-            return requests.recv(MESSAGE_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
+    def _rang(self) -> None:
+        self._office.heard(self._slot)
+        if self._rung is not None:
+            self._rung.set()
 
     # What it is asked
 
