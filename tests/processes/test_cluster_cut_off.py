@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import deaf
+import pytest
 import trio
 from cluster_tools import NODE, a_node, ask, lines, noting, wait_up_for
 from postgres_server import Postgres
@@ -69,13 +70,20 @@ async def hold_many(conninfo: str, folder: Path) -> int:
             return len(lines(notes))
 
 
-async def test_what_a_node_that_is_cut_off_has_not_begun(server: Postgres, conninfo: str, tmp_path: Path) -> None:
-    """Another node runs it, and this one does not, though its handlers have time for it later."""
+@pytest.mark.parametrize(("target", "mules"), [("cluster", 0), ("cluster/mule1", 1), ("cluster/mule2", 2)])
+async def test_what_a_node_that_is_cut_off_has_not_begun(
+    server: Postgres, conninfo: str, tmp_path: Path, target: str, mules: int
+) -> None:
+    """Another node runs it, and this one does not, though its handlers have time for it later.
+
+    It is so, too, with what one process was sent that could run here nowhere else.
+    """
+    source = DEAF.replace('"cluster", hang', f'"{target}", hang')
     journal, folder = Journal(tmp_path), tmp_path / "deaf"
     heir = noting(journal, "heir", s1="cluster", s2="cluster")
     name = conninfo.rpartition("dbname=")[2]
     await Cluster(conninfo, node="any").init()
-    with a_node(folder, server.tcp(dbname=name), "deaf", DEAF):
+    with a_node(folder, server.tcp(dbname=name), "deaf", source, mules=mules):
         begun = await hold_many(conninfo, folder)
         await wait_up_for(conninfo, LEASE_S)
         async with trisig.open_master(heir, cluster=Cluster(conninfo, node="heir", lease=LEASE_S)):

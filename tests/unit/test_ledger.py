@@ -259,6 +259,35 @@ def test_own_signals_are_counted_on_again_when_the_shared_have_passed() -> None:
     assert (case.lane.shared, case.lane.free_until) == (0, 4)
 
 
+class Claim:
+    """A row of the cluster."""
+
+    def ended(self, _letter: object) -> None: ...
+    def withdrawn(self) -> None: ...
+
+
+def test_what_came_from_the_cluster_is_not_counted_on() -> None:
+    """Another node may run it: it can be taken back, and what was sent with it or behind it."""
+    case = Case()
+    case.give(b"a")
+    case.ledger.accept(case.own, b"bc")
+    case.own.note(2).claim = Claim()
+    assert case.lane.send(case.own, 2) == b"bc"
+    case.give(b"d")
+    assert (case.lane.free_until, case.lane.claimed, case.lane.shared, case.lane.waiting()) == (1, 2, 0, 0)
+    assert case.lane.unsend(4) == b"a"
+    assert list(case.own) == [(1, ord("b")), (2, ord("c")), (3, ord("d"))]
+    assert (case.lane.sent, case.lane.claimed) == (1, 0)
+    assert [case.lane.send(case.own, 3) for _ in range(2)] == [b"bc", b"d"]
+    case.mark(0, DONE, DONE)
+    case.lane.read_marks()
+    assert (case.lane.claimed, case.lane.free_until) == (1, 1), "as long as any of those sent together is on its way"
+    case.mark(2, DONE, DONE)
+    case.lane.read_marks()
+    case.give(b"e")
+    assert (case.lane.claimed, case.lane.free_until) == (0, 5)
+
+
 def test_what_was_never_written_goes_back() -> None:
     """A pipe that takes less than it was given: the rest is not in flight, and not counted on."""
     case = Case()

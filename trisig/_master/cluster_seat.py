@@ -122,8 +122,9 @@ class ClusterSeat:
         self._core.dispatcher.accept_claims(claims)
 
     def withdraw_claims(self) -> None:
-        """Give back claimed signals that no process has begun, or was sent alone."""
-        self._core.rebalancer.take_all_back(self._core.dispatcher.withdraw_claims)
+        """Give back claimed signals that no process has begun."""
+        core = self._core
+        core.rebalancer.take_all_back(core.destinations.slots.values(), core.dispatcher.withdraw_claims)
 
     def nodes_changed(self, up: Sequence[NodeInfo], down: Sequence[NodeInfo]) -> None:
         """Raise the signals for nodes that have come or gone."""

@@ -8,7 +8,7 @@ taken back out of its pipe after `STALL_S` and given to the free one. Work steal
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 import trio
 
@@ -57,13 +57,14 @@ class Rebalancer:
             trio.lowlevel.notify_closing(timer.fd)
             timer.close()
 
-    def take_all_back(self, leave: Callable[[], object]) -> None:
-        """Take back what no process has begun and several could run, and hand it out again.
+    def take_all_back(self, slots: Iterable[Slot], leave: Callable[[], object]) -> None:
+        """Take back what no process has begun and others could run, here or on other nodes, and hand it out again.
 
         Args:
+            slots: of all processes.
             leave: called in between: what leaves its queue then is not handed out.
         """
-        holding = {slot: slot.lane for pool in self._pools for slot in pool.members if self._holds_unread(slot)}
+        holding = {slot: slot.lane for slot in slots if self._holds_claims(slot) or self._holds_unread(slot)}
         taken = [(slot, lane) for slot, lane in holding.items() if lane is not None and slot.reclaim_unread(lane)]
         leave()
         for slot, lane in taken:
@@ -92,6 +93,11 @@ class Rebalancer:
             return False
         slot.read_marks()
         return slot.lane.waiting() > 0
+
+    def _holds_claims(self, slot: Slot) -> bool:
+        """Whether a process has what came from the cluster for it alone."""
+        slot.read_marks()
+        return slot.lane is not None and slot.lane.claimed > 0
 
     def _reclaim(self, slot: Slot, lane: Lane) -> None:
         if slot.reclaim_unread(lane):

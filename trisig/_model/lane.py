@@ -57,12 +57,13 @@ def is_sound_entry(entry: int) -> bool:
 
 
 class InFlight(msgspec.Struct):
-    """Signals on their way: where they came from and how the pipe numbered the first of them."""
+    """Signals on their way: where they came from and how the pipe numbered the first; whether any was claimed."""
 
     queue: Queue
     start: int
     data: bytes
     number: int
+    claimed: bool = False
 
 
 class Lane:
@@ -82,8 +83,9 @@ class Lane:
         aside_since: the time in nanoseconds at which each of them was seen there.
         base: the oldest number whose mark was not read.
         sent: the number that the next signal gets.
-        free_until: numbers below it came from the queue that this process alone serves.
+        free_until: numbers below it came from the queue that this process alone serves, and are nobody else's.
         shared: how many of those in flight came from a queue that others serve too.
+        claimed: how many came with some from the cluster, where others may run them, from the queue of this process.
         had_events: whether any signal had an event that its handler may ask for.
         done, failed: what this incarnation has handled.
         returned: signals without a handler here, for the caller of `read_marks` to take: (queue, position, signum).
@@ -115,7 +117,7 @@ class Lane:
         self.base = 0
         self.sent = 0
         self.free_until = 0
-        self.shared = 0
+        self.shared = self.claimed = 0
         self.had_events = False
         self.done = 0
         self.failed = 0
@@ -145,12 +147,15 @@ class Lane:
         """Move up to `limit` signals from a queue into flight; return the bytes to write to the pipe."""
         limit = min(limit, self.room)
         start, data = queue.take(queue.within(limit, LOAD) if queue.invocations else limit)
-        self._in_flight.append(InFlight(queue, start, data, self.sent))
+        claimed = not queue.shared and queue.has_claims(start, len(data))
+        self._in_flight.append(InFlight(queue, start, data, self.sent, claimed))
         if self._instrument is not None:
             self._instrument.sent(self.process, self.sent, queue.name, start, data)
         if queue.shared:
             self.shared += len(data)
-        elif not self.shared:
+        elif claimed:
+            self.claimed += len(data)
+        elif not (self.shared or self.claimed):
             self.free_until = self.sent + len(data)
         if queue.invocations:
             tasks = queue.invocations
@@ -213,7 +218,7 @@ class Lane:
         self.sent = number + 1
         if queue.shared:
             self.shared += 1
-        elif not self.shared:
+        elif not (self.shared or self.claimed):
             self.free_until = self.sent
 
     # Progress
@@ -251,6 +256,8 @@ class Lane:
             self.base += len(now)
             if flight.queue.shared:
                 self.shared -= len(now)
+            elif flight.claimed:
+                self.claimed -= len(now)
             self._retire_part(flight, now)
             if len(now) == size:
                 self._in_flight.popleft()
@@ -382,6 +389,8 @@ class Lane:
             count -= size
             if flight.queue.shared:
                 self.shared -= size
+            elif flight.claimed:
+                self.claimed -= size
             if not split:
                 self._in_flight.pop()
         self._probe.taken_back(self.sent)

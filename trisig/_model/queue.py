@@ -205,6 +205,13 @@ class Queue:
         note = self.notes.get(position)
         return None if note is None else note.event
 
+    def has_claims(self, start: int, count: int) -> bool:
+        """Whether any of so many signals from a position on came from the cluster."""
+        if not self.notes:
+            return False
+        found = (self.notes.get(position) for position in range(start, start + count))
+        return any(note is not None and note.claim is not None for note in found)
+
     def take_first(self, signum: int) -> int | None:
         """Remove the first occurrence of one signal; return its position, or None."""
         self._settle_skip()
