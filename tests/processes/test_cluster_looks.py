@@ -11,7 +11,7 @@ import trio
 from cluster_tools import ask
 from witness import PATIENCE
 
-from trisig._cluster.engine import Outbound, Settlement
+from trisig._cluster.engine import MOST_BYTES, Outbound, Settlement
 from trisig._cluster.postgres import statements as sql
 from trisig._cluster.postgres.link import PostgresLink, open_wire
 from trisig._cluster.postgres.words import heard
@@ -111,6 +111,28 @@ async def test_a_number_that_comes_to_be_known(link: PostgresLink, conninfo: str
     await link.put("me", 1, [Outbound(2, ""), *ONE])
     assert [one.id for one in await link.claim("first", [1], [], 9)] == [2]
     assert [one.id for one in await link.claim("first", [1, 2], [], 9)] == [1]
+
+
+async def test_tasks_that_are_too_large_for_one_claim(link: PostgresLink) -> None:
+    """They come with the next ones, before the signals that were raised later, and nothing is left behind."""
+    for number in range(4):
+        await link.put("me", number + 1, [Outbound(None, "", task="t", arguments=bytes(MOST_BYTES * 5 // 8))])
+    await link.put("me", 5, ONE)
+    claims = [[one.id for one in await link.claim("first", [1], ["t"], 9)] for _ in range(4)]
+    assert claims == [[1, 2], [3, 4], [5], []]
+
+
+async def test_claims_of_nodes_that_are_gone(link: PostgresLink, conninfo: str, wire: Wire) -> None:
+    """They are free again, whatever the order of the names of these nodes and of one that is up."""
+    await link.put("me", 1, ONE * 4)
+    ask(conninfo, "UPDATE trisig.signal SET owner = (ARRAY['aa', 'first', 'z', 'zz'])[id]")
+    await wire.query(sql.FREE)
+    assert ask(conninfo, "SELECT id, owner FROM trisig.signal ORDER BY id") == [
+        (1, None),
+        (2, "first"),
+        (3, None),
+        (4, None),
+    ]
 
 
 @pytest.mark.parametrize(

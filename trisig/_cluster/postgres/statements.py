@@ -49,14 +49,17 @@ _SAY = "pg_notify('trisig', 'signals * ' || min(id))"
 
 # A statement after that: it sees what a node has claimed until it was declared down. What a node claims later, because
 # it has not noticed, is found by the next one. It looks between the nodes that are up, and not at what they have
-# settled; an incarnation is a hexadecimal number.
+# settled. Behind the last one there is no bound: which text comes after all hexadecimal numbers depends on the language
+# of the database, and in a Danish one `aa` comes after `z`.
 FREE = f"""
 WITH gaps AS MATERIALIZED (
-    SELECT low, lead(low, 1, 'g') OVER (ORDER BY low) AS high
+    SELECT low, lead(low) OVER (ORDER BY low) AS high
     FROM (SELECT '' AS low UNION ALL SELECT incarnation FROM trisig.node) AS up),
 lost AS MATERIALIZED (
     SELECT id, was FROM gaps, LATERAL (
-        SELECT id, owner AS was FROM trisig.signal WHERE owner > low AND owner < high OFFSET 0) AS between_two),
+        SELECT id, owner AS was FROM trisig.signal WHERE owner > low AND owner < high OFFSET 0) AS between_two
+    UNION ALL
+    SELECT id, owner FROM trisig.signal WHERE owner > (SELECT max(low) FROM gaps)),
 freed AS (
     UPDATE trisig.signal SET owner = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM lost)) AND coalesce(owner, '') = ANY (ARRAY(SELECT DISTINCT was FROM lost))
@@ -170,14 +173,15 @@ SELECT (SELECT {_SAY} FROM ripe HAVING count(*) > 0),
 # Which id was given last; none for a role that may not know.
 TOP = "SELECT last_value FROM pg_sequences WHERE schemaname = 'trisig' AND sequencename = 'signal_id_seq'"
 
-# From each place in the index on to where the next one begins, in order. MATERIALIZED, for the LIMIT to hold: as a
+# From each place in the index on to where the next one begins, in order. What is too much is left with all that comes
+# behind it, signals too: the next look goes on behind what was claimed. MATERIALIZED, for the LIMIT to hold: as a
 # subquery it may be run once for each row. The lock on the row of the node has whoever declares it down wait for this.
 CLAIM = """
 WITH me AS MATERIALIZED (SELECT 1 FROM trisig.node WHERE incarnation = $1 FOR KEY SHARE),
 found AS MATERIALIZED (
     SELECT free.*
     FROM unnest($2::text[], $7::bigint[], $8::bigint[], $9::bigint[]) AS start (node, priority, id, below), LATERAL (
-        SELECT signal.id, signal.priority, octet_length(arguments) AS size FROM trisig.signal
+        SELECT signal.id, signal.priority, coalesce(octet_length(arguments), 0) AS size FROM trisig.signal
         WHERE owner IS NULL AND ready IS NULL AND signal.node = start.node
           AND (signal.priority, signal.id) > (start.priority, start.id) AND signal.priority < start.below
           AND (signum = ANY ($3::smallint[]) OR task = ANY ($5::text[])) AND EXISTS (SELECT FROM me)
@@ -185,7 +189,7 @@ found AS MATERIALIZED (
     LIMIT $4),
 counted AS MATERIALIZED (SELECT id, sum(size) OVER (ORDER BY priority, id) - size AS before FROM found)
 UPDATE trisig.signal SET owner = $1, attempts = attempts + 1
-FROM counted WHERE signal.id = counted.id AND coalesce(before, 0) < $6
+FROM counted WHERE signal.id = counted.id AND before < $6
 RETURNING signal.id, signum, attempts, source, extract(epoch FROM due), task, encode(arguments, 'hex'), priority, node
 """
 
