@@ -42,7 +42,8 @@ class Instruments(Instrument):
             try:
                 getattr(instrument, method)(*arguments, **named)
             except Exception:
-                self._others.remove(instrument)
+                if instrument in self._others:  # else it has failed in what it has just done itself, too
+                    self._others.remove(instrument)
                 log.exception("master: instrument %s failed in %s() and is not called again", instrument, method)
 
     def raised(self, process: str, signals: bytes) -> None:

@@ -220,7 +220,9 @@ class Sources:
         return running.signum, Event(running.name)
 
     def _end(self, key: str) -> None:
-        self._running.pop(key).scope.cancel()
+        running = self._running.pop(key)
+        running.run.removed = True  # its task ends some steps later
+        running.scope.cancel()
 
     def end_of(self, owner: str) -> None:
         """End the sources that a child added, because the child has ended."""

@@ -96,6 +96,7 @@ class SourceRun:
         fired: signals that it raised.
         sending: a signal waits for room in the master's queue.
         paused: what happens raises no signal, and is counted as missed.
+        removed: what happens raises no signal, although the run has yet to hear that it ends.
 
     Raises:
         OSError: the kernel refused a watch or a descriptor.
@@ -103,7 +104,7 @@ class SourceRun:
 
     def __init__(self, source: EventSource, engines: Engines, record: Record | None = None) -> None:
         self.fired = 0
-        self.sending = self.paused = self._offered = False
+        self.sending = self.paused = self.removed = self._offered = False
         self._missed_paused = 0
         self._source = source
         self._missed_before = source.missed
@@ -202,7 +203,7 @@ class SourceRun:
             await send(source.signum)
 
     def _offer(self, signum: int, offer: Offer, wake: Callable[[], object]) -> bool:
-        if self.paused or not offer(signum, wake):
+        if self.paused or self.removed or not offer(signum, wake):
             return False
         self._offered = True
         return True

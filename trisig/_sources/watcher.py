@@ -46,6 +46,7 @@ class Watcher:
         self._watches: dict[int, dict[str, set[Monitor]]] = {}
         self._monitors: set[Monitor] = set()
         self._touched: set[Monitor] = set()
+        self._reports = False
 
     @contextmanager
     def monitor(self, path: str, *, rules: Rules = Rules(), recursive: bool = False) -> Iterator[Monitor]:  # noqa: B008
@@ -108,10 +109,13 @@ class Watcher:
         """Hand on what the kernel has reported."""
         for event in self._inotify.read():
             self._dispatch(event)
+        if self._reports:
+            return  # an instrument adds a monitor in the step that reports a change, which goes on after it
         # Only now: an event further on may be about a watch that has to move before the change is reported.
-        for monitor in self._touched:
-            monitor.report()
-        self._touched.clear()
+        self._reports = True
+        while self._touched:
+            self._touched.pop().report()
+        self._reports = False
 
     def touch(self, monitor: Monitor) -> None:
         """Have a monitor report its change, once all that the kernel has reported is handed on."""
