@@ -56,7 +56,7 @@ async def test_a_timer_that_is_removed_in_the_step_in_which_it_is_due() -> None:
     sources = {signum: signals.add_timer(signum, 0.2, iterations=1) for signum in (FIRST, SECOND)}
     async with trisig.open_master(signals, workers=1, instruments=[RemovesTheOther(signals, sources)]) as master:
         await trio.sleep(0.05)  # until both count
-        time.sleep(0.3)  # so that both are due when the clock is looked at
+        time.sleep(0.3)  # noqa: ASYNC251  so that both are due when the clock is looked at
         await eventually(lambda: master.statistics().accepted)
         await trio.sleep(0.1)
         assert master.statistics().accepted == 1
