@@ -95,3 +95,44 @@ def test_a_run_imports_the_parts_that_it_uses(used: str, tmp_path: Path) -> None
         assert {name for name in short if is_of(name, EVERY_PART) and not is_of(name, mine)} == set()
         if pid == master:
             assert [word for word in mine.split() if not any(is_of(name, word) for name in short)] == []
+
+
+WATCHED = """
+import os, sys, threading, trio, trisig
+
+signals = trisig.Signals()
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread():
+            print(name, flush=True)
+
+@signals.service("master")
+async def watch(master):
+    sys.meta_path.insert(0, Watch())
+    master.statistics()
+    signals.send_nowait(1)
+    await trio.sleep_forever()
+
+@signals.handler(1, target="worker1")
+def add(signum):
+    signals.add_cron(2, "0 0 1 1 *", timezone="Europe/Vienna")
+    signals.add_file_monitor(2, ".")
+    signals.add_timer(2, 60)
+    signals.send_nowait(3)
+
+@signals.handler(3, target="worker2")
+def stop(signum):
+    os.kill(os.getppid(), 15)
+
+signals.register(2, "worker", lambda signum: None)
+trisig.run(signals, workers=2)
+"""
+
+
+def test_a_master_that_runs_imports_nothing_itself(tmp_path: Path) -> None:
+    """What a child adds is imported in a thread meanwhile: the master's own one waits for no disk."""
+    (tmp_path / "program.py").write_text(WATCHED)
+    command = [sys.executable, "program.py"]
+    run = subprocess.run(command, cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.split() == []

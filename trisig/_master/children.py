@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from trisig._ipc.cargo import CargoSender
 from trisig._ipc.messages import Push
@@ -111,6 +111,10 @@ class Children:
     def heard(self, slot: Slot) -> None:
         """It has rung."""
         slot.rang()
+
+    def lacks(self, data: bytes) -> Sequence[str]:
+        """The modules that have to be imported before `answer`."""
+        return self._requests.lacks(data)
 
     def answer(self, asker: Keeper, data: bytes) -> bytes | None:
         """It asked for something."""

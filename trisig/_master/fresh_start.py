@@ -9,6 +9,7 @@ from functools import partial
 from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]  # as multiprocessing does
 
 import msgspec
+import trio
 
 from trisig._api.options import Options
 from trisig._ipc.orders import Orders, ProcessOrders, Report, from_json, to_json
@@ -56,7 +57,8 @@ class FreshStart(msgspec.Struct, frozen=True):
         return Prefork(zygote, start), manifest
 
     async def _start(self, zygote: Zygote, earlier: Manifest) -> Manifest:
-        report = await self._hear(zygote, self._orders(earlier))
+        orders = await trio.to_thread.run_sync(self._orders, earlier)  # it imports, and looks up the version on disk
+        report = await self._hear(zygote, orders)
         if report.manifest is None:
             why = report.summary or "the interpreter was ended"
             raise ChildFailedError("the new version", None, report.traceback, reason="cannot run", ended=why)

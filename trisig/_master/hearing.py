@@ -6,13 +6,14 @@ Each has a descriptor, with a task that waits for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import trio
 
 from trisig._ipc.messages import MESSAGE_BYTES
 from trisig._ipc.raised_stream import ESCAPED, Part
+from trisig._sources.kinds import import_aside
 from trisig._util.ki_protection import ki_protected
 
 from .incarnation import Incarnation
@@ -22,10 +23,11 @@ _READ = 65_536  # a buffer of more than malloc keeps would be mapped and unmappe
 
 
 class Acceptor(Protocol):
-    """Takes what processes raise."""
+    """Takes what processes raise, and knows which modules have to be imported before what they ask can be done."""
 
     def accept(self, slot: Slot, signals: bytes) -> None: ...
     def accept_all(self, slot: Slot, parts: Iterable[Part]) -> None: ...
+    def lacks(self, data: bytes) -> Sequence[str]: ...
 
 
 @ki_protected
@@ -35,7 +37,7 @@ class Hearing:
     Args:
         now: the process.
         slot: that it fills.
-        acceptor: takes what it raises.
+        acceptor: takes what it raises, and knows what its requests need.
         answer: does what it asks, and returns the answer to send, or None for none.
         rang: called when it has rung.
     """
@@ -120,6 +122,8 @@ class Hearing:
                 continue
             if not message:
                 return  # it has closed the socket: its pidfd will say the rest
+            if lacking := self._acceptor.lacks(message):
+                await import_aside(lacking)
             self.take_raised()  # before it unregisters, say, what it has raised until now
             self._reply(self._answer(message))
 

@@ -19,6 +19,7 @@ from trisig._model.errors import ChildFailedError, NoMasterError
 from trisig._model.manifest import Manifest, compare
 from trisig._model.statistics import ReloadStatistics
 from trisig._prefork.supervisor import Prefork
+from trisig._sources.kinds import import_aside, missing_modules
 from trisig._util.ki_protection import ki_protected
 
 from .adoption import Adoption
@@ -146,6 +147,7 @@ class Reloader:
         if failure is not None:
             await self._back()
             raise failure
+        await import_aside(missing_modules(changes.new_sources))
         self._adoption.complete(changes)
         self._warn(manifest)
         self.manifest = manifest

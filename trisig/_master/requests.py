@@ -7,7 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any, Protocol
 
@@ -58,6 +58,7 @@ from trisig._model.mailboxes import Mailboxes
 from trisig._model.targets import parse
 from trisig._model.waiters import Waiters
 from trisig._sources import from_spec
+from trisig._sources.kinds import missing_modules
 from trisig._util.ki_protection import ki_protected
 
 from .extras import Cluster
@@ -149,6 +150,20 @@ class RequestHandler:
             Worn: lambda asker, worn: asker.said_worn(worn.why),
             StartFailed: lambda asker, failed: asker.said_failed(failed.traceback, failed.summary),
         }
+
+    def lacks(self, data: bytes) -> Sequence[str]:
+        """The modules that have to be imported before a request can be answered.
+
+        Args:
+            data: the message of a child.
+        """
+        if AddSource.__name__.encode() not in data[:16]:
+            return ()
+        try:
+            message = decode(data)
+        except MessageError:
+            return ()  # the answer says so
+        return missing_modules([message.spec]) if isinstance(message, AddSource) else ()
 
     def answer(self, asker: Asker, data: bytes) -> bytes | None:
         """Do what a child asks.
