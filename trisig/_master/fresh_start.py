@@ -9,7 +9,6 @@ from functools import partial
 from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]  # as multiprocessing does
 
 import msgspec
-import trio
 
 from trisig._api.options import Options
 from trisig._ipc.orders import Orders, ProcessOrders, Report, from_json, to_json
@@ -19,6 +18,7 @@ from trisig._model.manifest import Manifest
 from trisig._prefork.interpreter import Interpreter, start_zygote
 from trisig._prefork.supervisor import Prefork
 from trisig._prefork.zygote import Zygote
+from trisig._util.imports import import_aside
 
 from .extras import Journal
 from .memory import MasterMemory
@@ -57,8 +57,8 @@ class FreshStart(msgspec.Struct, frozen=True):
         return Prefork(zygote, start), manifest
 
     async def _start(self, zygote: Zygote, earlier: Manifest) -> Manifest:
-        orders = await trio.to_thread.run_sync(self._orders, earlier)  # it imports, and looks up the version on disk
-        report = await self._hear(zygote, orders)
+        await import_aside(["importlib.metadata"])  # half of `email`, which only a reload needs
+        report = await self._hear(zygote, self._orders(earlier))
         if report.manifest is None:
             why = report.summary or "the interpreter was ended"
             raise ChildFailedError("the new version", None, report.traceback, reason="cannot run", ended=why)
@@ -83,7 +83,7 @@ class FreshStart(msgspec.Struct, frozen=True):
         return report if zygote.is_there else msgspec.structs.replace(report, manifest=None)
 
     def _orders(self, earlier: Manifest) -> Orders:
-        from importlib.metadata import version  # noqa: PLC0415  it imports half of `email`, which only a reload needs
+        from importlib.metadata import version  # noqa: PLC0415  imported by now
 
         options = self.options
         spool = options.spool_path

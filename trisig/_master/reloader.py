@@ -19,7 +19,8 @@ from trisig._model.errors import ChildFailedError, NoMasterError
 from trisig._model.manifest import Manifest, compare
 from trisig._model.statistics import ReloadStatistics
 from trisig._prefork.supervisor import Prefork
-from trisig._sources.kinds import import_aside, missing_modules
+from trisig._sources.kinds import missing_modules
+from trisig._util.imports import import_aside
 from trisig._util.ki_protection import ki_protected
 
 from .adoption import Adoption

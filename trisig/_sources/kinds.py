@@ -9,13 +9,10 @@ application, wants.
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import trio
+from trisig._util.imports import not_imported
 
 from .source_run import BuiltinSource
 
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
         match: str | None
         settle: float
 
+
 _FOLDER = __name__.rpartition(".")[0]
 _MODULES = {
     "timer": ("timers", "local_time"),  # which has the days of a unique one
@@ -63,25 +61,7 @@ _MODULES = {
 def missing_modules(specs: Iterable[Mapping[str, Any]]) -> list[str]:
     """What is not imported yet of what makes and runs the sources of these specs."""
     names = {name for spec in specs for name in _MODULES.get(str(spec.get("kind")), ())}
-    return [full for name in sorted(names) if not _is_imported(full := f"{_FOLDER}.{name}")]
-
-
-def _is_imported(name: str) -> bool:
-    """Whether an import of it is over: one that another thread has begun would be waited for."""
-    return name in sys.modules and not getattr(sys.modules[name].__spec__, "_initializing", False)
-
-
-async def import_aside(modules: Sequence[str]) -> None:
-    """Import modules in a thread, and return when that is done. If one fails, whoever uses it hears why."""
-    if modules:
-        # A limiter of its own: the application may have all the common threads at work.
-        await trio.to_thread.run_sync(_import_all, modules, limiter=trio.CapacityLimiter(1))
-
-
-def _import_all(modules: Sequence[str]) -> None:
-    with suppress(Exception):
-        for name in modules:
-            importlib.import_module(name)
+    return not_imported(f"{_FOLDER}.{name}" for name in sorted(names))
 
 
 def timer(signum: int, seconds: float, **options: Unpack[ScheduleOptions]) -> TimerSource:
