@@ -13,7 +13,7 @@ import trio
 
 from trisig._ipc.messages import MESSAGE_BYTES
 from trisig._ipc.raised_stream import ESCAPED, Part
-from trisig._sources.kinds import import_aside
+from trisig._util.imports import import_aside
 from trisig._util.ki_protection import ki_protected
 
 from .incarnation import Incarnation

@@ -24,7 +24,6 @@ from trisig._model.errors import ChildFailedError
 from trisig._model.event import Event
 from trisig._model.process import ProcessInfo
 from trisig._util.exit_status import exit_in_words
-from trisig._util.imports import import_aside
 from trisig._util.ki_protection import ki_protected
 
 from .hearing import Acceptor, Hearing
