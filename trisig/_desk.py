@@ -76,7 +76,7 @@ async def open_desk(
             if listener is not None:
                 everything = {**application_of(signals).commands, **commands.commands()}
                 server = ControlServer(everything, commands.progress())
-                nursery.start_soon(server.serve, listener, connections)
+                nursery.start_soon(server.serve, listener, connections)  # noqa: ASYNC113  clients wait at the socket
                 nursery.start_soon(listener.keep)
             yield Desk(commands, outlets, nursery)
             nursery.cancel_scope.cancel()
