@@ -94,7 +94,8 @@ def test_a_run_imports_the_parts_that_it_uses(used: str, tmp_path: Path) -> None
         short = {name.removeprefix("trisig.") for name in modules} - ALWAYS
         assert {name for name in short if is_of(name, EVERY_PART) and not is_of(name, mine)} == set()
         if pid == master:
-            assert [word for word in mine.split() if not any(is_of(name, word) for name in short)] == []
+            ours = [word for word in mine.split() if word.startswith("_")]  # what measures a test may have the others
+            assert [word for word in ours if not any(is_of(name, word) for name in short)] == []
 
 
 WATCHED = """
