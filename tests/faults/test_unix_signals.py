@@ -23,8 +23,9 @@ from trisig._ipc.raiser import Raiser
 from trisig._journal.outbox import Outbox
 from trisig._master import raiser as master_raiser
 from trisig._master.dispatcher import Dispatcher
+from trisig._master.pool import Pool
 from trisig._master.raiser import HereInlet, OwnPipe
-from trisig._master.slots import Pool, Slot
+from trisig._master.slots import Slot
 from trisig._model.lane import Lane
 from trisig._model.ledger import Ledger
 from trisig._model.queue import Queue

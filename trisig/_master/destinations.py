@@ -14,7 +14,8 @@ from trisig._model.waiters import Waiters
 
 from .delivery import Delivery
 from .later import Later
-from .slots import Pool, Slot
+from .pool import Pool
+from .slots import Slot
 
 if TYPE_CHECKING:  # no run without a cluster imports it
     from trisig._cluster.outgoing import Outgoing

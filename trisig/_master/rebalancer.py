@@ -17,7 +17,8 @@ from trisig._model.lane import Lane
 from trisig._util.ki_protection import ki_protected
 
 from .delivery import Delivery
-from .slots import Pool, Slot, request_bells
+from .pool import Pool
+from .slots import Slot, request_bells
 
 STALL_S = 0.002  # of no progress, after which unread signals are given to a free process
 
