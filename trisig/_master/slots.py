@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
@@ -38,12 +38,25 @@ from trisig._util.ki_protection import ki_protected
 
 from .delivery import Delivery
 
-if TYPE_CHECKING:
-    from .pool import Pool
-
 AHEAD_NS = 1_000_000  # of work that a process may hold of a shared queue
 _MOST_AHEAD = 16  # tasks that one process may hold of its own queue, if it has some with a priority
 DEEPEST = 1024  # signals of shared queues that one process may hold
+
+
+class Shared(Protocol):
+    """A queue that several processes serve, as each of them knows it: a pool."""
+
+    queue: Queue
+    idle: dict[Slot, None]
+    depth: int
+    has_unread: bool
+
+    def deliver(self) -> None: ...
+    def note_idle(self, slot: Slot) -> None: ...
+    def note_busy(self, slot: Slot) -> None: ...
+    def note_gone(self, slot: Slot) -> None: ...
+    def note_pace(self, nanoseconds: int) -> None: ...
+    def reset_pace(self) -> None: ...
 
 
 @ki_protected
@@ -71,7 +84,7 @@ class Slot(Destination):
         self.number = number
         self.memory = memory
         self.queue = Queue(process_name(kind, number))
-        self.pools: list[Pool] = []
+        self.pools: list[Shared] = []
         self.lane: Lane | None = None
         self.active = True
         self.last_progress: float | None = None
