@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -73,6 +74,12 @@ def _grows(kind: str, size: int, **more: Any) -> Job:
 
 
 PER_RUN = (Line("each", "us per handler run"),)
+OF_ONE = (
+    Line("raise", "us to send one of 100 bytes"),
+    Line("drain", "us to run one"),
+    Line("master", "us of the master's CPU for one"),
+    Line("bytes", "bytes of the master's memory for one"),
+)
 CURVES = (
     Curve(
         "broadcast",
@@ -132,6 +139,8 @@ CURVES = (
             Line("bytes", "bytes of the master's memory for one"),
         ),
     ),
+    Curve("tasks", "tasks sent while their process is stopped", (10, 1_000, 100_000), partial(_grows, "tasks"), OF_ONE),
+    Curve("jobs", "jobs stored while their process is stopped", (10, 1_000, 10_000), partial(_grows, "jobs"), OF_ONE),
 )
 
 

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ours
 import trio
@@ -15,22 +17,55 @@ import trisig
 JOB = work.JOB
 MULE1, SIZE = JOB["watched"], JOB["size"]
 SECONDS = 2.0  # of ticks
+SENDERS = 64  # of jobs, each of which waits until its job is on the disk
+ARGUMENT = bytes(100)
 
 signals = ours.signals
 
 
-async def backlog(slot: int) -> None:
-    """Raise while the process that handles is stopped, then let it go on."""
-    await ours.begin()
-    master, numbers = os.getppid(), work.raises()
-    memory, cpu = work.memory_of(master), work.cpu_of(master)
-    os.kill(work.pid_of(MULE1), signal.SIGSTOP)
-    start = time.monotonic()
-    for signum in numbers:
+def run_one(_argument: bytes) -> None:
+    """The work of a task."""
+    work.handle(work.PING)
+
+
+async def raise_all() -> None:
+    """All signals."""
+    for signum in work.raises():
         try:
             signals.send_nowait(signum)
         except trio.WouldBlock:
             await signals.send(signum)
+
+
+async def send_all(task: Any) -> None:
+    """All tasks."""
+    for _ in range(SIZE):
+        try:
+            task.send_nowait(ARGUMENT)
+        except trio.WouldBlock:
+            await task.send(ARGUMENT)
+
+
+async def store_all(job: Any) -> None:
+    """All jobs, many at a time."""
+
+    async def store(count: int) -> None:
+        for _ in range(count):
+            await job.send(ARGUMENT)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(SENDERS):
+            nursery.start_soon(store, len(range(number, SIZE, SENDERS)))
+
+
+async def backlog(send: Callable[[], Awaitable[object]], slot: int) -> None:
+    """Raise or send while the process that handles is stopped, then let it go on."""
+    await ours.begin()
+    master = os.getppid()
+    memory, cpu = work.memory_of(master), work.cpu_of(master)
+    os.kill(work.pid_of(MULE1), signal.SIGSTOP)
+    start = time.monotonic()
+    await send()
     raising = time.monotonic() - start
     await _until_taken(master)
     memory = work.memory_of(master) - memory
@@ -116,13 +151,28 @@ class Last(trisig.EventSource):
         await trio.sleep_forever()
 
 
+def raiser() -> Callable[[int], Awaitable[object]]:
+    """What the mule that raises does; declares the task, if it needs one."""
+    match JOB["kind"]:
+        case "ticks":
+            return ticks
+        case "changes":
+            return changes
+        case "backlog":
+            return partial(backlog, raise_all)
+        case "tasks":
+            return partial(backlog, partial(send_all, signals.task(JOB["target"])(run_one)))
+        case _:
+            return partial(backlog, partial(store_all, signals.task(JOB["target"], durable=True)(run_one)))
+
+
 async def main() -> None:
     """Open the master, add the sources, let the raiser begin, wait until it is done."""
     signals.on_start()(ours.claim)
     signals.register(work.PING, JOB["target"], work.handle)
-    raiser = {"backlog": backlog, "ticks": ticks, "changes": changes}[JOB["kind"]]
-    signals.service(f"mule{JOB['first'] - work.MULES}")(partial(raiser, JOB["first"]))
-    async with trisig.open_master(signals, workers=JOB["workers"], mules=JOB["mules"]):
+    signals.service(f"mule{JOB['first'] - work.MULES}")(partial(raiser(), JOB["first"]))
+    spool = Path(JOB["path"]).with_name("spool") if JOB["kind"] == "jobs" else None
+    async with trisig.open_master(signals, workers=JOB["workers"], mules=JOB["mules"], spool=spool):
         work.start_clock()
         prepare()
         last = Last()
