@@ -666,7 +666,7 @@ def work(signum):
 def fill(signum):
     for _ in range(count):
         signals.send_nowait(1)
-    os.write(1, b"queued\\n")  # in one piece, as another process writes there, too
+    os.write(1, b"queued %d\\n" % os.getpid())  # in one piece, as another process writes there, too
 
 status = trisig.run(signals, workers=2, grace=grace)
 print(json.dumps({"status": status, "executed": executed[0]}), flush=True)
