@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -42,7 +43,7 @@ def two_signals() -> trisig.Signals:
 class RemovesTheOther(trisig.Instrument):
     """Removes one source when the other one raises its signal."""
 
-    def __init__(self, signals: trisig.Signals, sources: dict[int, trisig.EventSource]) -> None:
+    def __init__(self, signals: trisig.Signals, sources: Mapping[int, trisig.EventSource]) -> None:
         self._signals = signals
         self._sources = sources
 
@@ -50,16 +51,23 @@ class RemovesTheOther(trisig.Instrument):
         self._signals.remove_source(self._sources[FIRST + SECOND - signals[0]])
 
 
+@asynccontextmanager
+async def only_one_raises(signals: trisig.Signals, sources: Mapping[int, trisig.EventSource]) -> AsyncIterator[None]:
+    """Of two sources the one that raises first removes the other: what happens in the block is one signal."""
+    async with trisig.open_master(signals, workers=1, instruments=[RemovesTheOther(signals, sources)]) as master:
+        yield
+        await eventually(lambda: master.statistics().accepted)
+        await trio.sleep(0.1)
+        assert master.statistics().accepted == 1
+
+
 async def test_a_timer_that_is_removed_in_the_step_in_which_it_is_due() -> None:
     """Of two that are due only that one raises its signal that is looked at first."""
     signals = two_signals()
     sources = {signum: signals.add_timer(signum, 0.2, iterations=1) for signum in (FIRST, SECOND)}
-    async with trisig.open_master(signals, workers=1, instruments=[RemovesTheOther(signals, sources)]) as master:
+    async with only_one_raises(signals, sources):
         await trio.sleep(0.05)  # until both count
         time.sleep(0.3)  # noqa: ASYNC251  so that both are due when the clock is looked at
-        await eventually(lambda: master.statistics().accepted)
-        await trio.sleep(0.1)
-        assert master.statistics().accepted == 1
 
 
 async def test_a_file_monitor_that_is_removed_in_the_step_of_its_change(tmp_path: Path) -> None:
@@ -68,11 +76,8 @@ async def test_a_file_monitor_that_is_removed_in_the_step_of_its_change(tmp_path
     watched = tmp_path / "watched"
     watched.touch()
     sources = {signum: signals.add_file_monitor(signum, watched) for signum in (FIRST, SECOND)}
-    async with trisig.open_master(signals, workers=1, instruments=[RemovesTheOther(signals, sources)]) as master:
+    async with only_one_raises(signals, sources):
         watched.touch()
-        await eventually(lambda: master.statistics().accepted)
-        await trio.sleep(0.1)
-        assert master.statistics().accepted == 1
 
 
 async def test_a_file_monitor_that_is_added_in_the_step_of_a_change(tmp_path: Path) -> None:
