@@ -57,9 +57,10 @@ class Pool(Destination):
         """Accept one signal and write it, if none waits before it and a member is free."""
         if len(self.queue) or self.queue.resting:
             return False
-        slot = next(iter(self.idle), None) or self._find_free()
-        if slot is None or not slot.deliver_shared(self.queue, signal, event):
+        slot = self._find_free()
+        if slot is None:
             return False
+        slot.deliver_shared(self.queue, signal, event)
         self._delivery.given.set()
         return True
 
@@ -87,7 +88,10 @@ class Pool(Destination):
         return None
 
     def _find_free(self) -> Slot | None:
-        """The same, without a look at each of its marks."""
+        """The idle member that is next, or one that has become idle without ringing, if it can begin a signal now."""
+        if self.idle:
+            slot = next(iter(self.idle))
+            return slot if slot.is_free else None
         return next((slot for slot in self.busy if not slot.bell_requested and slot.is_free), None)
 
     def note_idle(self, slot: Slot) -> None:

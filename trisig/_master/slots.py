@@ -172,12 +172,12 @@ class Slot(Destination):
     def is_free(self) -> bool:
         """Whether the process has begun all that it was sent, and can begin more; its marks are not read for that."""
         lane = self.lane
-        if lane is None or self.reclaimed or self._is_shut(lane) or len(self.queue):
+        if lane is None or not lane.room or self.reclaimed or self._is_shut(lane) or len(self.queue):
             return False
         return lane.has_passed_all and self.memory.words[FREE_CORES] > 0  # in this order: a core is told before a mark
 
-    def deliver_shared(self, queue: Queue, signal: bytes, event: Event | None) -> bool:
-        """Accept one signal of a queue that others serve too, and write it, if the process is free.
+    def deliver_shared(self, queue: Queue, signal: bytes, event: Event | None) -> None:
+        """Accept one signal of a queue that others serve too, and write it; the process `is_free`.
 
         Args:
             queue: which is empty.
@@ -185,12 +185,10 @@ class Slot(Destination):
             event: what raised it; None if nobody may ask.
         """
         lane = self.lane
-        if lane is None or not lane.room or not self.is_free:
-            return False
+        assert lane is not None, "a slot without a process is not free"
         self.last_progress = None  # it has had nothing to do, although its marks were not read
         lane.send_new(queue, signal, event)
         self._write(lane, signal)
-        return True
 
     def deliver(self) -> None:
         """Give the process what it may hold."""
